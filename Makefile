@@ -1,0 +1,62 @@
+# Daily commands of raydd; `make help` lists them. Needs Python >= 3.11 and make, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.raydd-installed
+# Passed on to pip, such as PIP_FLAGS="--index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple"
+PIP_FLAGS ?=
+
+# What `make demo` searches: small enough for 2 cores and under 5 minutes.
+DEMO := iid --data digits --ipc 10 --net convnet-w32 --trials 12 --iterations 100 --eval-epochs 100 --eval-repeats 2
+DEMO_HOME := raydd-runs
+
+.DEFAULT_GOAL := help
+.PHONY: setup demo test test-unit lint format bench clean help
+
+setup: $(STAMP)  ## make .venv with everything in it, or reuse it
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "raydd needs Python >= 3.11, and there is no $(PYTHON) here; name one: make setup PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "raydd needs Python >= 3.11, and $(PYTHON) is %d.%d; name another: make setup PYTHON=python3.12" % sys.version_info[:2])'
+	@test -x $(BIN)/pip || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing raydd and what it needs into $(VENV) (several minutes the first time)"
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo:  ## search IID's hyperparameters on digits and compare the result on test data
+	@begun=$$(date +%s); $(MAKE) --no-print-directory setup; echo "set-up: $$(( $$(date +%s) - begun )) s"
+	@name=demo; number=1; \
+	while [ -e $(DEMO_HOME)/studies/$$name ]; do number=$$(( number + 1 )); name=demo-$$number; done; \
+	begun=$$(date +%s); \
+	echo "raydd search $(DEMO) --name $$name"; \
+	env -u MLFLOW_TRACKING_URI $(BIN)/raydd search $(DEMO) --name $$name --home $(DEMO_HOME); code=$$?; \
+	echo "demo: $$(( $$(date +%s) - begun )) s"; \
+	if [ $$code = 0 ]; then echo "the study in MLflow: $(BIN)/raydd ui $$name --home $(DEMO_HOME)"; fi; \
+	exit $$code
+
+test: setup  ## all tests but the slow ones and those that need a GPU
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-unit: setup  ## the tests that need neither Ray nor MLflow: seconds
+	$(BIN)/python -m pytest
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## let ruff format and sort what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## speed and memory, beside plain reference loops
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove caches and build leftovers; .venv and raydd-runs stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -path ./$(DEMO_HOME) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile

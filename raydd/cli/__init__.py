@@ -1,0 +1,71 @@
+"""The `raydd` command: a group that imports a verb's module only when that verb is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from raydd.errors import RayddError
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+# One line each, written here so that `raydd --help` imports no verb.
+VERBS = {
+    "search": "Search a method's hyperparameters and confirm the best ones on test data.",
+    "resume": "Go on with a study that was stopped.",
+    "confirm": "Re-rank and report a study again, or with more seeds.",
+    "init": "Write a commented study.yaml to start from.",
+    "show": "Show a study's trials as a table, or one trial in detail.",
+    "ui": "Open a study in the MLflow UI, on this machine only.",
+    "distill": "Distil one set with given hyperparameters.",
+    "evaluate": "Train networks on a distilled set and measure their accuracy.",
+    "methods": "List the installed methods.",
+    "datasets": "List the datasets that have a name.",
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose verbs live in modules of the same name; user mistakes end in one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all verbs, in the order of daily use."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command, imported now."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"raydd.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs with their summaries, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; a `RayddError` becomes `error: ...` on stderr and its exit code, Ctrl-C becomes 130."""
+        try:
+            return super().invoke(ctx)
+        except RayddError as error:
+            for line in str(error).splitlines():
+                click.echo(f"error: {line}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="`raydd VERB --help` shows a verb's flags with examples.  Exit codes: 0 done, 1 the study failed, "
+    "2 bad input, 75 stopped and resumable, 130 Ctrl-C.",
+)
+@click.version_option(package_name="raydd", message="raydd %(version)s")
+def main() -> None:
+    """Hyperparameter search for dataset distillation."""

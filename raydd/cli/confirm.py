@@ -1,0 +1,38 @@
+"""`raydd confirm`: re-rank and report a finished study again, or with more seeds."""
+
+from __future__ import annotations
+
+import click
+
+from raydd.cli import options
+
+EPILOG = options.examples("raydd confirm first", "raydd confirm first --seeds 10")
+
+
+@click.command(epilog=EPILOG)
+@click.argument("name")
+@click.option("--seeds", type=click.IntRange(min=2), help="Report seeds in all; those already run are kept.")
+@options.home
+@options.as_json
+def confirm(name: str, seeds: int | None, home: str | None, as_json: bool) -> None:
+    """Re-rank study NAME's best trials on validation data and report the winner on test data.
+
+    Every reading of test data is counted in the study's ledger, and the count is printed.
+    """
+    import sys
+
+    from rich.console import Console
+
+    from raydd import tuning
+    from raydd.cli import output
+    from raydd.report import confirmation
+
+    study = tuning.Study.open(options.home_folder(home), name)
+    # With --json stdout holds the report and nothing else.
+    console = Console(file=sys.stderr, highlight=False, markup=False) if as_json else None
+    with tuning.Progress(console) as progress:
+        report = tuning.confirm(study, progress, seeds=seeds)
+    if as_json:
+        output.emit_json(report)
+    else:
+        click.echo(confirmation.text(report))

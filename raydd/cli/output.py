@@ -1,0 +1,68 @@
+"""What verbs print: tables that are never wrapped in pipes, JSON without NaN, and the end of a study."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from raydd.tuning import StudyResult
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a table as wide as the terminal, or, into a pipe, as plain text whose rows are never wrapped."""
+    from rich.console import Console
+
+    from raydd.report.plain import plain
+
+    if sys.stdout.isatty():
+        Console(highlight=False, markup=False, emoji=False).print(renderable)
+    else:
+        click.echo(plain(renderable))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # NaN is not JSON
+    return value
+
+
+def emit_json(value: Any) -> None:
+    """Print `value` as indented JSON; NaN and infinities become null."""
+    click.echo(json.dumps(_plain(value), indent=2, default=str))
+
+
+def study_arguments(name: str, home: str) -> str:
+    """`NAME`, with `--home` where the study would not be found without it."""
+    from raydd.cli.options import home_folder
+
+    return name if home == home_folder(None) else f"{name} --home {home}"
+
+
+def finish(result: StudyResult, home: str) -> None:
+    """Print how a study ended and what to do next, and leave with its exit code."""
+    from raydd.report import confirmation, trials
+    from raydd.tuning.studies import Study
+
+    records = Study(result.folder).trials()
+    if records:
+        show(trials.table(records))
+    if result.report is not None:
+        click.echo(confirmation.text(result.report))
+        click.echo()
+    if result.message:
+        click.echo(result.message)
+    arguments = study_arguments(result.name, home)
+    click.echo(f"look at it: raydd ui {arguments}   or   raydd show {arguments}")
+    click.get_current_context().exit(result.exit_code)

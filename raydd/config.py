@@ -1,0 +1,289 @@
+"""`StudyConfig`: everything that makes a study what it is, validated once, at the door.
+
+The models are frozen and refuse unknown keys. `load` and `build` collect every wrong field and raise one
+`ConfigError` that names each by its path. All paths are absolute afterwards, because Ray changes the
+working directory of its workers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from raydd.errors import ConfigError, unknown
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+Scalar = bool | int | float | str
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Part(BaseModel):
+    """Base of all parts: immutable, unknown keys refused, defaults validated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def default_home() -> str:
+    """Where studies live: `RAYDD_HOME`, else `./raydd-runs`."""
+    return os.environ.get("RAYDD_HOME") or "raydd-runs"
+
+
+def default_data_root() -> str:
+    """Where datasets are downloaded to: `RAYDD_DATA`, else `~/.cache/raydd/data`."""
+    return os.environ.get("RAYDD_DATA") or "~/.cache/raydd/data"
+
+
+class DataConfig(Part):
+    """Which images, at which size, split how.
+
+    Attributes:
+        name: a catalog name (`digits`, `cifar10`) or a path to class-per-folder images.
+        root: where catalog datasets are downloaded to.
+        image_size: side in pixels that images are resized to; None keeps a catalog dataset's own size.
+        val_fraction: share of the non-test images set aside for validation; None is 0.1, or 0.2 under
+            5,000 images.
+        test_fraction: share set aside as test, only where the data has no test set of its own.
+        split_seed: seed of both splits; they depend on nothing else.
+    """
+
+    name: str = "digits"
+    root: str = Field(default_factory=default_data_root)
+    image_size: Annotated[int, Field(ge=4, le=1024)] | None = None
+    val_fraction: Fraction | None = None
+    test_fraction: Fraction = 0.2
+    split_seed: int = 0
+
+    @field_validator("root")
+    @classmethod
+    def _root_absolute(cls, value: str) -> str:
+        return _absolute(value)
+
+    @field_validator("name")
+    @classmethod
+    def _name_absolute(cls, value: str) -> str:
+        # A catalog name has no separator and does not start like a path.
+        if os.sep in value or value.startswith(("~", ".")):
+            return _absolute(value)
+        return value
+
+
+class SearchConfig(Part):
+    """How hyperparameters are drawn and which trials are stopped early.
+
+    Attributes:
+        trials: number of trials, trial 0 (the default setting) and other published points included.
+        sampler: `tpe`, or `random`.
+        scheduler: `asha` stops hopeless trials at rungs, `none` runs all to the end.
+        reduction_factor: rungs lie at 1/reduction_factor^k of the work; one in so many survives.
+        prune_margin: a trial is stopped only when it lies below the cutoff by more than this many
+            standard errors of an evaluation.
+        concurrency: trials at once; None is as many as the resources hold.
+        objective: metric that is maximised.
+        fix: hyperparameters held at one value in every trial.
+        range: narrowed ranges, `LOW..HIGH` or a list of choices.
+    """
+
+    trials: Positive = 16
+    sampler: Literal["tpe", "random"] = "tpe"
+    scheduler: Literal["asha", "none"] = "asha"
+    reduction_factor: Annotated[int, Field(ge=2, le=10)] = 3
+    prune_margin: Annotated[float, Field(ge=0.0)] = 1.0
+    concurrency: Positive | None = None
+    objective: Literal["val_accuracy"] = "val_accuracy"
+    fix: dict[str, Scalar] = Field(default_factory=dict)
+    range: dict[str, str | list[Scalar]] = Field(default_factory=dict)
+
+
+class EvaluationConfig(Part):
+    """How a distilled set is judged during the search.
+
+    Attributes:
+        protocol: evaluation protocol; None is the method's own.
+        net: network trained on the distilled set, such as `convnet` or `convnet-w32`.
+        epochs: epochs of that training; None is the protocol's.
+        repeats: networks per evaluation, averaged.
+        device: `auto`, `cpu`, `cuda`; where trials and evaluations run.
+    """
+
+    protocol: str | None = None
+    net: str = "convnet"
+    epochs: Positive | None = None
+    repeats: Positive = 2
+    device: str = "auto"
+
+
+class ConfirmConfig(Part):
+    """Re-ranking on validation and the report on test, with fresh seeds.
+
+    Attributes:
+        top: complete trials that are distilled anew.
+        rerank_seeds: fresh seeds of each in the re-ranking.
+        report_seeds: paired fresh seeds of the report.
+        max_report_seeds: limit when seeds are added to narrow the interval.
+        half_width: wanted half-width of the paired 95 % intervals, as a fraction (0.005 = 0.5 points).
+        repeats: networks per distilled set.
+        nets: architectures of the report; None is the evaluation's net.
+        epochs: evaluation epochs; None is the evaluation's.
+        fit: `train`, or `train+val` for comparison with published numbers.
+    """
+
+    top: Positive = 5
+    rerank_seeds: Positive = 3
+    report_seeds: Annotated[int, Field(ge=2)] = 5
+    max_report_seeds: Annotated[int, Field(ge=2)] = 20
+    half_width: Annotated[float, Field(gt=0.0)] = 0.005
+    repeats: Positive = 5
+    nets: list[str] | None = None
+    epochs: Positive | None = None
+    fit: Literal["train", "train+val"] = "train"
+
+
+class ResourcesConfig(Part):
+    """What one trial takes, and which Ray it runs on.
+
+    Attributes:
+        cpus_per_trial: CPUs, which are also the trial's threads.
+        gpus_per_trial: share of a GPU; 0 runs on the CPU.
+        address: None starts a Ray on this machine; otherwise the address of a running cluster.
+    """
+
+    cpus_per_trial: Positive = 1
+    gpus_per_trial: Annotated[float, Field(ge=0.0)] = 0.0
+    address: str | None = None
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError("must be at most 1 or a whole number, because Ray splits single GPUs only")
+        return value
+
+
+class TrackingConfig(Part):
+    """Where MLflow keeps the study.
+
+    Attributes:
+        uri: tracking URI; None is one sqlite file under the home.
+        experiment: experiment name; None is `<method>-<data>-ipc<k>`.
+    """
+
+    uri: str | None = Field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI") or None)
+    experiment: str | None = None
+
+
+class StudyConfig(Part):
+    """A whole study. `name` may be left out when it is built: `raydd.search` then finds a free one.
+
+    Attributes:
+        method: name of an installed method (`raydd methods`).
+        ipc: synthetic images per class.
+        iterations: length of a full trial, in the method's unit.
+        seed: seed of everything that is searched; splits and assets have their own.
+        home: folder of all studies.
+    """
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
+    method: str
+    ipc: Positive = 10
+    iterations: Positive | None = None
+    seed: int = 0
+    home: str = Field(default_factory=default_home)
+    data: DataConfig = Field(default_factory=DataConfig)
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
+    resources: ResourcesConfig = Field(default_factory=ResourcesConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+
+    @field_validator("home")
+    @classmethod
+    def _home_absolute(cls, value: str) -> str:
+        return _absolute(value)
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder; the name must be known."""
+        assert self.name is not None
+        return Path(self.home) / "studies" / self.name
+
+    def replace(self, **changes: Any) -> StudyConfig:
+        """A copy with top-level fields changed, validated again."""
+        return StudyConfig.model_validate({**self.model_dump(), **changes})
+
+
+def _problem(error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"]) or "study"
+    if error["type"] == "extra_forbidden":
+        model: type[BaseModel] = StudyConfig
+        for part in error["loc"][:-1]:
+            annotation = model.model_fields[str(part)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                model = annotation
+        return f"{path}: {unknown('field', str(error['loc'][-1]), model.model_fields)}"
+    if error["type"] == "missing":
+        return f"{path}: is required"
+    if error["type"] == "string_pattern_mismatch":
+        return (
+            f"{path}: {error['input']!r} must be lower-case letters, digits, '.', '_' or '-', "
+            "start with a letter or digit, and have at most 64 characters"
+        )
+    message = re.sub(r"^(Value error, |Input )", "", error["msg"])
+    return f"{path}: {message}, got {error['input']!r}"
+
+
+def build(values: Mapping[str, Any]) -> StudyConfig:
+    """Validate nested plain values into a `StudyConfig`.
+
+    Raises:
+        ConfigError: one line for every wrong field, each with its path.
+    """
+    try:
+        return StudyConfig.model_validate(dict(values))
+    except pydantic.ValidationError as error:
+        raise ConfigError(sorted({_problem(item) for item in error.errors()})) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Plain values of a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold 'field: value' lines, got {type(values).__name__}")
+    return values
+
+
+def set_path(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set the field `a.b` of nested plain values, making the parts on the way."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        child = values.get(parent)
+        if not isinstance(child, dict):
+            child = values[parent] = {}
+        values = child
+    values[last] = value
+
+
+def dump_yaml(config: StudyConfig) -> str:
+    """The resolved configuration as YAML, which `build(yaml.safe_load(...))` reads back to an equal one."""
+    return yaml.safe_dump(config.model_dump(), sort_keys=False)

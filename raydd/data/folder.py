@@ -1,0 +1,130 @@
+"""Folders of images, one folder a class: found, listed, and decoded into the cache. They are never written to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from raydd.data.decode import Source, cached, write_files
+from raydd.errors import DataError
+
+PARTS = ("train", "val", "test")
+
+# Looked at first, because asking Pillow for its whole list loads every plug-in.
+_COMMON = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+File = tuple[str, int, int]  # path below the class folder, bytes, modification time in ns
+
+
+def read(path: Path, image_size: int | None, bounds: tuple[int, int]) -> Source:
+    """The images of a folder: `train/`, `test/`, `val/` with class folders inside, or class folders alone.
+
+    Of the three only `train/` is needed; what is missing is left to be split off by seed. Class folders
+    are taken in alphabetical order, and images lie in them at any depth. Hidden files, and files whose
+    suffix no reader of Pillow knows, are passed over.
+
+    Args:
+        path: the folder.
+        image_size: side in pixels to bring all images to (shorter side resized, longer cropped at the
+            centre); None keeps theirs, which must then be one square size.
+        bounds: smallest and largest side allowed where `image_size` is None.
+
+    Raises:
+        DataError: the folder is missing, unreadable or not of this form, a class has no images or is
+            missing from a part, or an image is damaged.
+    """
+    roots, listing = scan(path)
+    class_names = sorted(listing["train"])
+
+    def write(folder: Path) -> None:
+        files, labels = {}, {}
+        for part, classes in listing.items():
+            files[part] = [
+                str(roots[part] / name / file[0]) for name in class_names for file in classes[name]
+            ]
+            labels[part] = np.repeat(
+                np.arange(len(class_names)), [len(classes[name]) for name in class_names]
+            )
+        write_files(folder, files, labels, class_names, image_size, bounds)
+
+    return cached({"folder": str(path.resolve()), "files": listing, "image_size": image_size}, write)
+
+
+def scan(path: Path) -> tuple[dict[str, Path], dict[str, dict[str, list[File]]]]:
+    """Per part its folder, and per part and class the sorted image files; a tree without parts is `train`.
+
+    Raises:
+        DataError: see `read`.
+    """
+    try:
+        if not path.exists():
+            raise DataError(f"there is no folder {path}")
+        if not path.is_dir():
+            raise DataError(f"{path} is a file: --data takes a folder with one folder of images a class")
+        roots = _roots(path)
+        listing = {
+            part: {name: sorted(_images(root / name)) for name in sorted(_folders(root))}
+            for part, root in roots.items()
+        }
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
+    _check(path, roots, listing)
+    return roots, listing
+
+
+def _roots(path: Path) -> dict[str, Path]:
+    # A `train` folder that holds images and no folders is a class called train.
+    if (path / "train").is_dir() and any(True for _ in _folders(path / "train")):
+        return {part: path / part for part in PARTS if (path / part).is_dir()}
+    return {"train": path}
+
+
+def _folders(path: Path) -> Iterator[str]:
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir() and not entry.name.startswith(".") and entry.name != "__MACOSX":
+                yield entry.name
+
+
+def _images(path: Path, prefix: str = "") -> Iterator[File]:
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            # A link to a folder is not followed here: it may lead back up.
+            if entry.is_dir(follow_symlinks=False):
+                yield from _images(path / entry.name, f"{prefix}{entry.name}/")
+            elif _is_image(entry.name):
+                status = entry.stat()
+                yield prefix + entry.name, status.st_size, status.st_mtime_ns
+
+
+def _is_image(name: str) -> bool:
+    lower = name.lower()
+    if lower.endswith(_COMMON):
+        return True
+    suffix = os.path.splitext(lower)[1]
+    if not suffix:
+        return False
+    from PIL import Image
+
+    return Image.registered_extensions().get(suffix) in Image.OPEN
+
+
+def _check(path: Path, roots: dict[str, Path], listing: dict[str, dict[str, list[File]]]) -> None:
+    train = listing["train"]
+    if len(train) < 2:
+        found = f"only one class folder ({next(iter(train))!r})" if train else "no class folders"
+        raise DataError(
+            f"{path} holds {found}: expected one folder of images a class, or train/ and test/ with such folders"
+        )
+    for part, classes in listing.items():
+        for name in sorted(train.keys() ^ classes.keys()):
+            here, there = (part, "train") if name in classes else ("train", part)
+            raise DataError(f"class {name!r} is in {roots[here]} but missing from {roots[there]}")
+        for name, files in classes.items():
+            if not files:
+                raise DataError(f"class {name!r} has no images in {roots[part] / name}")

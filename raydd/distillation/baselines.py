@@ -1,0 +1,41 @@
+"""Baselines that distil nothing: randomly chosen real images, which every method has to beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raydd.formation import initial_images, initial_labels
+from raydd.storage import DistilledSet, manifest
+
+if TYPE_CHECKING:
+    from raydd.data import DataSplits
+    from raydd.registry import Context
+
+
+def random_real(data: DataSplits, context: Context, protocol: str, seed: int) -> DistilledSet:
+    """`context.ipc` random training images of every class: those that a method with this seed starts from.
+
+    Args:
+        data: only `data.train` is read.
+        context: dataset facts and IPC.
+        protocol: evaluation protocol that the set is meant for.
+        seed: of the draw.
+    """
+    return DistilledSet(
+        initial_images(data.train, context.ipc, data.normalisation, seed, "real"),
+        initial_labels(data.classes, context.ipc),
+        manifest(
+            method="random",
+            hyperparameters={},
+            context=context,
+            data=data,
+            seed=seed,
+            iteration=0,
+            evaluation={
+                "protocol": protocol,
+                "net": "convnet",
+                "epochs": None,
+                "augmentation": context.augmentation,
+            },
+        ),
+    )

@@ -1,0 +1,101 @@
+"""The matching losses, each written as its equation; sums over features and samples as the authors' code has them.
+
+Leading dimensions are classes: a loss over a stack of classes is the sum of the losses of the classes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from raydd.errors import ConfigError, unknown
+
+CC_FORMS = ("hinge_exp", "sum")
+EXPONENT_LIMIT = 10.0  # fp32 overflows at exp(88), and its square much earlier
+
+
+def squared_distance(real: torch.Tensor, syn: torch.Tensor) -> torch.Tensor:
+    """||real - syn||^2: the sum of squared differences over all entries; equal shapes, scalar result."""
+    return (real - syn).square().sum()
+
+
+def mean_matching(real_means: torch.Tensor, syn_means: torch.Tensor) -> torch.Tensor:
+    """L_DM = sum_c || mean_i phi(t_i) - mean_j phi(s_j) ||_2^2 (DM, main_DM.py).
+
+    Args:
+        real_means, syn_means: class means of the embeddings, shape (C, D).
+
+    Returns:
+        Scalar, summed over features and classes.
+    """
+    return squared_distance(real_means, syn_means)
+
+
+def local_covariance(x: torch.Tensor) -> torch.Tensor:
+    """Sigma = mean_i X'_i X'_i^T with X'_i = X_i - mean_i X_i, centred at each position (IID, main_DM_IID.py).
+
+    Not divided by the number of positions, nor by N - 1.
+
+    Args:
+        x: local features of one class, shape (N, C, HW), or of several, (..., N, C, HW).
+
+    Returns:
+        Shape (C, C), or (..., C, C).
+    """
+    centred = x - x.mean(dim=-3, keepdim=True)
+    rows = centred.movedim(-3, -2).flatten(-2)  # (..., C, N * HW): one matrix product a class
+    return rows @ rows.transpose(-1, -2) / x.shape[-3]
+
+
+def covariance_matching(real: torch.Tensor, syn: torch.Tensor) -> torch.Tensor:
+    """L_CM = || Sigma(T) - Sigma(S) ||_F^2, the real side being constant (IID, main_DM_IID.py).
+
+    Args:
+        real: local features of real images of one class, shape (N, C, HW).
+        syn: local features of its synthetic images, shape (M, C, HW).
+
+    Returns:
+        Scalar, the sum of squared entries. It is of 4th order in the scale of the features.
+    """
+    return squared_distance(local_covariance(real.detach()), local_covariance(syn))
+
+
+def continued_exp(u: torch.Tensor) -> torch.Tensor:
+    """exp(u), continued along its tangent beyond u = 10, so that far samples keep a finite pull."""
+    tangent = math.exp(EXPONENT_LIMIT) * (1.0 + (u - EXPONENT_LIMIT))
+    return torch.where(u > EXPONENT_LIMIT, tangent, torch.exp(u.clamp(max=EXPONENT_LIMIT)))
+
+
+def squared_deviations(features: torch.Tensor) -> torch.Tensor:
+    """d_j = || psi(s_j) - mean_j psi(s_j) ||_2^2 of features (..., N, D); shape (..., N)."""
+    return (features - features.mean(dim=-2, keepdim=True)).square().sum(dim=-1)
+
+
+def class_centralization(
+    features: torch.Tensor, form: str = "sum", alpha: float = 0.02, beta: float = 0.0
+) -> torch.Tensor:
+    """L_CC of one class (IID, main_DM_IID.py): its synthetic images are drawn to their mean feature.
+
+    With d_j = || psi(s_j) - mean_j psi(s_j) ||_2^2, the form `sum` (the authors' code) is sum_j d_j, and
+    `hinge_exp` (the paper) is sum_j max(0, exp(alpha * d_j) - beta), where the exponential goes on
+    linearly beyond alpha * d_j = 10.
+
+    Args:
+        features: embeddings by the extractor psi, shape (N, D), or (C, N, D) for the sum over classes.
+        form: `sum` or `hinge_exp`.
+        alpha: scale of the exponent, > 0; `hinge_exp` only.
+        beta: images with exp(alpha * d_j) <= beta are let be, >= 0; no effect below 1; `hinge_exp` only.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        ConfigError: `form` is neither.
+    """
+    deviations = squared_deviations(features)
+    if form == "sum":
+        return deviations.sum()
+    if form == "hinge_exp":
+        return (continued_exp(alpha * deviations) - beta).relu().sum()
+    raise ConfigError(f"cc_form: {unknown('form', form, CC_FORMS)}")

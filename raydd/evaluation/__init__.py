@@ -1,0 +1,21 @@
+"""Judging a distilled set: networks trained on it, and honest statistics over runs."""
+
+from __future__ import annotations
+
+from raydd.evaluation.evaluator import Evaluation, evaluate
+from raydd.evaluation.protocols import PROTOCOLS, Protocol, names
+from raydd.evaluation.statistics import Difference, Interval, holm, interval, paired, verdict
+
+__all__ = [
+    "PROTOCOLS",
+    "Difference",
+    "Evaluation",
+    "Interval",
+    "Protocol",
+    "evaluate",
+    "holm",
+    "interval",
+    "names",
+    "paired",
+    "verdict",
+]

@@ -1,0 +1,143 @@
+"""`evaluate`: train fresh networks on a distilled set and test them on a split of real data."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from raydd import devices, nets
+from raydd.errors import ConfigError, DataError, unknown
+from raydd.evaluation import protocols
+from raydd.seeding import generator
+from raydd.training import TensorSource, accuracy, fit
+
+if TYPE_CHECKING:
+    from raydd.data import DataSplits
+    from raydd.storage import DistilledSet
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracies of the networks trained on one distilled set; fractions in [0, 1].
+
+    Attributes:
+        values: one top-1 accuracy a network, after its last epoch.
+        mean: of `values`.
+        std: sample standard deviation (ddof 1) over networks, NaN for one network. It is no measure of a
+            method's spread, whose unit is the distillation run.
+        net: network specification.
+        protocol: name of the protocol.
+        epochs: E of the protocol; E + 1 epochs were run.
+        split: the data that was tested on.
+        optimisation_steps: SGD steps of one network.
+        seconds: wall time of the whole evaluation; not compared.
+        label_regime: `hard` or `soft`; the two never share a ranking.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    std: float
+    net: str
+    protocol: str
+    epochs: int
+    split: str
+    optimisation_steps: int
+    seconds: float = field(compare=False)
+    label_regime: str = "hard"
+
+
+def evaluate(
+    distilled: DistilledSet,
+    data: DataSplits,
+    *,
+    net: str = "convnet",
+    protocol: str | None = None,
+    epochs: int | None = None,
+    repeats: int = 5,
+    seed: int = 0,
+    split: str = "test",
+    device: str = "auto",
+    allow_other_data: bool = False,
+) -> Evaluation:
+    """Train `repeats` networks from scratch on a distilled set and test each on one split.
+
+    Network i is drawn, its batches ordered and augmented by streams of (seed, "evaluation/...", i) alone, so
+    it does not depend on `repeats`, and an evaluation consumes no stream of a distiller.
+
+    Args:
+        distilled: the set; its soft labels are used where it has them, and its normalisation throughout.
+        data: the splits it was distilled from.
+        net: network specification, see `raydd.nets.validate`.
+        protocol: name of a protocol; None is the set's own.
+        epochs: E of the protocol; None is the set's own where its protocol is used, else the protocol's.
+        repeats: networks, >= 1.
+        seed: of everything that is drawn here.
+        split: `train`, `val` or `test`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        allow_other_data: test on data with another fingerprint than the set was distilled from.
+
+    Raises:
+        ConfigError: an unknown net, protocol, split or device, or a number below 1.
+        DataError: `data` is not what the set was distilled from, or its images or classes do not fit.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"split: {unknown('split', split, SPLITS)}")
+    if repeats < 1:
+        raise ConfigError(f"evaluation.repeats: must be at least 1, got {repeats}")
+    nets.validate(net)
+    own = distilled.recipe
+    name = own["protocol"] if protocol is None else protocol
+    chosen = protocols.get(name)
+    if epochs is None and name == own["protocol"]:
+        epochs = own["epochs"]
+    recipe = chosen.recipe(own["augmentation"], epochs)
+    _check_fits(distilled, data, allow_other_data)
+
+    started = time.perf_counter()
+    target = devices.resolve(device)
+    soft = distilled.soft_labels()
+    labels = distilled.labels() if soft is None else soft
+    source = TensorSource(distilled.images().to(target), labels.to(target))
+    tested = getattr(data, split)
+    values = []
+    for i in range(repeats):
+        network = nets.build(
+            net,
+            channels=data.channels,
+            size=data.size,
+            classes=data.classes,
+            generator=generator(seed, "evaluation/net", i),
+        ).to(target)
+        fit(network, source, recipe, seed=seed, purpose=f"evaluation/{i}")
+        values.append(accuracy(network, tested, distilled.normalisation, target))
+    return Evaluation(
+        values=tuple(values),
+        mean=statistics.fmean(values),
+        std=statistics.stdev(values) if repeats > 1 else math.nan,
+        net=net,
+        protocol=name,
+        epochs=recipe.epochs - 1,
+        split=split,
+        optimisation_steps=recipe.epochs * math.ceil(len(source) / recipe.batch),
+        seconds=time.perf_counter() - started,
+        label_regime="hard" if soft is None else "soft",
+    )
+
+
+def _check_fits(distilled: DistilledSet, data: DataSplits, allow_other_data: bool) -> None:
+    if distilled.fingerprint != data.fingerprint and not allow_other_data:
+        raise DataError(
+            f"the set was distilled from data {distilled.fingerprint[:12]}, and {data.name!r} is "
+            f"{data.fingerprint[:12]}: give the same data, size and split, or allow other data"
+        )
+    shape = tuple(distilled.images().shape[1:])
+    if shape != (data.channels, data.size, data.size) or distilled.classes != data.classes:
+        raise DataError(
+            f"the set has {distilled.classes} classes of images {shape}, and {data.name!r} has {data.classes} "
+            f"of {(data.channels, data.size, data.size)}"
+        )

@@ -1,0 +1,121 @@
+"""From a configuration to a distiller that is ready to run: the way that every trial, confirmation and plain
+`raydd.distill` takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from raydd import devices, registry
+from raydd.data import DataSplits, load_data
+from raydd.errors import DataError, SpaceError, unknown
+from raydd.registry import Context, Distiller, Method, Scalar
+from raydd.storage import AssetStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from pydantic import BaseModel
+
+    from raydd.config import DataConfig, StudyConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """A method on a dataset, with everything but hyperparameters and seed decided."""
+
+    method: Method
+    data: DataSplits
+    context: Context
+    assets: AssetStore
+    device: torch.device
+
+    def distiller(self, values: Mapping[str, Scalar], seed: int) -> Distiller:
+        """A distiller at iteration 0; `values` overlay the defaults (see `resolve`)."""
+        model = resolve(self.method, self.context, values)
+        return self.method.distiller(model, self.context, self.data, self.assets, seed, self.device)
+
+    def of_method(self, name: str) -> Job:
+        """The same job for another method, keeping those fixed values that the other method has."""
+        method = registry.get(name)
+        fixed = {
+            key: value
+            for key, value in self.context.fixed.items()
+            if key in method.hyperparameters.model_fields
+        }
+        return replace(self, method=method, context=replace(self.context, fixed=fixed, measured={}))
+
+
+def context_of(
+    method: Method, data: DataSplits, *, ipc: int, iterations: int | None, fixed: Mapping[str, Scalar]
+) -> Context:
+    """The context of `method` on `data`.
+
+    Raises:
+        DataError: a class has fewer training images than `ipc`.
+    """
+    counts = [data.train.count(class_) for class_ in range(data.classes)]
+    fewest = min(range(data.classes), key=counts.__getitem__)
+    if counts[fewest] < ipc:
+        raise DataError(
+            f"ipc: {ipc} images per class are asked for, but class {data.class_names[fewest]!r} of {data.name} "
+            f"has {counts[fewest]} training images; at most {counts[fewest]} is allowed"
+        )
+    return Context(
+        dataset=data.name,
+        channels=data.channels,
+        size=data.size,
+        classes=data.classes,
+        ipc=ipc,
+        iterations=iterations or method.iterations,
+        augmentation=data.augmentation,
+        fixed=dict(fixed),
+    )
+
+
+def resolve(method: Method, context: Context, values: Mapping[str, Any]) -> BaseModel:
+    """The method's hyperparameter model: its defaults for `context`, overlaid by `values`.
+
+    Raises:
+        SpaceError: an unknown name (with the nearest one) or a value outside what the method allows.
+    """
+    model = method.hyperparameters
+    for name in values:
+        if name not in model.model_fields:
+            raise SpaceError(unknown(f"hyperparameter of {method.name}", name, model.model_fields))
+    try:
+        return model.model_validate({**method.defaults(context).model_dump(), **values})
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0]) if problem["loc"] else method.name
+        message = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        raise SpaceError(f"{name}: {message}, got {problem['input']!r}") from None
+
+
+def load(config: DataConfig, fit: str = "train") -> DataSplits:
+    """The data of a study; with `fit="train+val"` validation images join the training images."""
+    data = load_data(config)
+    return data.train_and_val() if fit == "train+val" else data
+
+
+def open_job(
+    config: StudyConfig,
+    data: DataSplits,
+    *,
+    asset_root: Path,
+    device: torch.device | None = None,
+    measured: Mapping[str, float] | None = None,
+) -> Job:
+    """The job of a study on already loaded data."""
+    method = registry.get(config.method)
+    context = context_of(method, data, ipc=config.ipc, iterations=config.iterations, fixed=config.search.fix)
+    if measured:
+        context = replace(context, measured=dict(measured))
+    if device is None:
+        device = devices.resolve("cpu" if config.resources.gpus_per_trial == 0 else config.evaluation.device)
+    return Job(method, data, context, AssetStore(asset_root, data, device), device)

@@ -1,0 +1,36 @@
+"""The initialiser of every network: torch's default distributions, drawn from one generator."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def initialise(net: nn.Module, generator: torch.Generator) -> None:
+    """Fill all parameters of `net` in place, in the order of its modules.
+
+    Convolutions and linear layers: weight and bias ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which is what
+    torch's `kaiming_uniform_(a=sqrt(5))` comes to. Normalisation layers: weight 1, bias 0. Equal
+    generators give equal bits, and the global random state is neither read nor moved.
+
+    Args:
+        net: made of Conv2d, Linear and GroupNorm; its parameters may be uninitialised memory, on the CPU.
+        generator: CPU generator.
+
+    Raises:
+        TypeError: a module holds parameters of its own and is none of these kinds.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            bound = 1.0 / math.sqrt(module.weight[0].numel())
+            module.weight.uniform_(-bound, bound, generator=generator)
+            if module.bias is not None:
+                module.bias.uniform_(-bound, bound, generator=generator)
+        elif isinstance(module, nn.GroupNorm):
+            module.weight.fill_(1.0)
+            module.bias.fill_(0.0)
+        elif any(True for _ in module.parameters(recurse=False)):
+            raise TypeError(f"no initialiser for the parameters of {type(module).__name__}")

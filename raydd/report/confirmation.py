@@ -1,0 +1,112 @@
+"""The text of a confirmation: what was measured on test data, how sure it is, and what it does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from raydd import wording
+from raydd.report.plain import plain
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """A confirmation report (the content of `report.json`) as plain text, without a newline at the end.
+
+    The protocol comes first, then a row for every arm and net, the verdict on every paired difference, a
+    sentence for what a reader must not miss (random images win; nothing is resolved), and how often test data
+    were read.
+    """
+    blocks = [
+        _protocol(report),
+        plain(_arms(report)),
+        "; ".join(difference["text"] for difference in report["differences"]),
+        "\n".join(_warnings(report)),
+        _end(report),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _protocol(report: Mapping[str, Any]) -> str:
+    protocol = report["protocol"]
+    seeds = report["seeds"]
+    fit = (
+        "distilled from train only, so not to be put beside published numbers"
+        if report["fit"] == "train"
+        else "distilled from train and validation images, as published numbers are"
+    )
+    return (
+        f"Accuracy on {protocol['split']} data: protocol {protocol['name']}, {protocol['epochs']} epochs, "
+        f"{_count(protocol['repeats'], 'net')} for each distilled set, {report['label_regime']} labels,\n"
+        f"{_count(len(seeds), 'fresh paired seed')} ({', '.join(map(str, seeds))}), {fit}."
+    )
+
+
+def _arms(report: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for title in ("arm", "what", "net", "labels"):
+        table.add_column(title)
+    for title in ("accuracy %", "95 % interval", "runs", "sd of runs", "sd of nets", "steps", "images"):
+        table.add_column(title, justify="right")
+    for arm in report["arms"]:
+        single = arm["n"] < 2
+        table.add_row(
+            arm["name"],
+            Text(arm["title"]),
+            arm["net"],
+            arm.get("label_regime", report["label_regime"]),
+            wording.percent(arm["mean"]),
+            "net sd only" if single else f"[{wording.percent(arm['low'])}, {wording.percent(arm['high'])}]",
+            str(arm["n"]),
+            wording.NOTHING if single else wording.percent(arm["sd"]),
+            wording.percent(arm["net_sd"]),
+            str(arm["optimisation_steps"]),
+            wording.size(arm["bytes"]),
+        )
+    return table
+
+
+def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
+    differences = report["differences"]
+    if report["winner"]["trial"] == 0:
+        yield (
+            f"The winner is trial 0 itself, {report['default_name']}: in re-ranking, nothing that was searched "
+            "did better."
+        )
+    nets = list(dict.fromkeys(difference["net"] for difference in differences))
+    for net in nets:
+        on = f" on {net}" if len(nets) > 1 else ""
+        against = {one["b"]: one for one in differences if one["a"] == "winner" and one["net"] == net}
+        random = against.get("random")
+        if random is not None and random["resolved"] and random["mean"] < 0:
+            yield (
+                f"Randomly chosen real images are better than the winner{on}, by "
+                f"{wording.points(-random['mean'])} points: on these data, distilling with these settings does "
+                "not pay."
+            )
+        elif random is not None and not random["resolved"]:
+            yield f"The winner is not shown to be better than randomly chosen real images{on}."
+        default = against.get("default")
+        if default is not None and default["resolved"] and default["mean"] < 0:
+            yield f"The winner is worse than trial 0 ({report['default_name']}){on}: keep trial 0's setting."
+    if differences and not any(difference["resolved"] for difference in differences):
+        yield "No difference is resolved: more seeds, or more trials, are needed before one setting is called better."
+
+
+def _end(report: Mapping[str, Any]) -> str:
+    estimate = report["search_estimate"]
+    ranking = ", ".join(f"{row['title']} {wording.percent(row['mean'])}" for row in report["rerank"])
+    return (
+        f"Re-ranked on validation, with fresh seeds: {ranking}.\n"
+        f"{report['stopped'].capitalize()}; the widest interval is +-{100 * report['half_width']:.1f} points. "
+        f"Test data were read {_count(report['test_readings'], 'time')} in this study.\n"
+        f"Search estimate of trial {estimate['trial']}: {wording.percent(estimate['val_accuracy'])} % on "
+        "validation, chosen as the best of many and therefore too high."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

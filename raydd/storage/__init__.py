@@ -1,0 +1,10 @@
+"""What outlives a run: distilled sets on disk, networks trained once per study, and facts about the code."""
+
+from __future__ import annotations
+
+from raydd.storage.assets import AssetStore
+from raydd.storage.distilled import DistilledSet
+from raydd.storage.preview import preview_grid
+from raydd.storage.provenance import SCHEMA, git_commit, manifest, versions
+
+__all__ = ["SCHEMA", "AssetStore", "DistilledSet", "git_commit", "manifest", "preview_grid", "versions"]

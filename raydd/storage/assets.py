@@ -1,0 +1,189 @@
+"""Networks trained once on real training images and found again by what they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from raydd import devices, nets
+from raydd.errors import ArtifactError, TrialDiverged
+from raydd.files import FileLock, atomic_folder, digest, read_json, write_bytes, write_json
+from raydd.nets import Network
+from raydd.seeding import generator
+from raydd.training import DataSource, Recipe, accuracy, fit
+
+if TYPE_CHECKING:
+    from raydd.data import DataSplits
+    from raydd.registry import AssetSpec
+
+MODEL, RECORD = "model.safetensors", "asset.json"
+RECIPE_VERSION = 1  # raise it when training the same recipe gives other weights
+ACCURACY_IMAGES = 2_000
+
+
+class AssetStore:
+    """Folders `<root>/<kind>-<key>/{model.safetensors, asset.json}`, one an asset.
+
+    Only `data.train` is trained on, and no other split is read. Several processes may ask at once: one
+    trains, the others wait and load.
+
+    Args:
+        root: folder of all assets; made when the first one is written.
+        data: what to train on.
+        device: where to train, and where the networks are returned.
+    """
+
+    def __init__(self, root: Path, data: DataSplits, device: torch.device) -> None:
+        self.root = Path(root)
+        self.data = data
+        self.device = device
+
+    def facts(self, spec: AssetSpec) -> dict[str, Any]:
+        """Everything that the weights depend on; the asset's key is the digest of it."""
+        return {
+            "kind": spec.kind,
+            "net": spec.net,
+            "recipe": Recipe(**spec.recipe).to_json(),
+            "count": spec.count,
+            "seed": spec.seed,
+            "fingerprint": self.data.fingerprint,
+            "train_fingerprint": self.data.train.fingerprint,  # train+val has the dataset's fingerprint too
+            "split": self.data.split,
+            "channels": self.data.channels,
+            "size": self.data.size,
+            "classes": self.data.classes,
+            "normalisation": [list(self.data.normalisation.mean), list(self.data.normalisation.std)],
+            "precision": "fp32",
+            "path": "eager",
+            "threads": torch.get_num_threads(),
+            "device": self.device.type,
+            "torch": torch.__version__,
+            "recipe_version": RECIPE_VERSION,
+        }
+
+    def get(self, spec: AssetSpec, progress: Callable[[str], None] | None = None) -> list[Network]:
+        """The asset's networks, frozen, in eval mode, on the store's device; trained if they are not there.
+
+        Args:
+            spec: what is wanted.
+            progress: told one short line after every epoch of training.
+
+        Raises:
+            ArtifactError: a file of the asset is missing, corrupt, or not what was written.
+            TrialDiverged: training gave weights that are not finite; nothing is stored.
+        """
+        if self.find(spec) is None:
+            with FileLock(self.root / f".{self._folder(spec).name}.lock"):
+                if self.find(spec) is None:
+                    self._train(spec, progress or (lambda line: None))
+        return self._load(spec)
+
+    def find(self, spec: AssetSpec) -> Path | None:
+        """Folder of the asset, or None where it has not been trained."""
+        folder = self._folder(spec)
+        return folder if (folder / RECORD).is_file() else None
+
+    def record(self, spec: AssetSpec) -> dict[str, Any]:
+        """What is known of a trained asset.
+
+        Returns:
+            `key` and `sha256` (of the model file) in hex, `train_accuracy` of each network in [0, 1] on at
+            most 2,000 training images, `seconds` of training, and the `facts`.
+
+        Raises:
+            ArtifactError: it has not been trained, or its record cannot be read.
+        """
+        path = self._folder(spec) / RECORD
+        try:
+            record = read_json(path)
+            if record["key"] != digest(self.facts(spec)) or not isinstance(record["sha256"], str):
+                raise ArtifactError(f"{path} belongs to another asset; delete its folder to train it again")
+        except (OSError, json.JSONDecodeError, KeyError, TypeError):
+            raise ArtifactError(
+                f"{path} is missing or corrupt; delete its folder to train the asset again"
+            ) from None
+        return record
+
+    def _folder(self, spec: AssetSpec) -> Path:
+        return self.root / f"{spec.kind}-{digest(self.facts(spec))[:16]}"
+
+    def _build(self, spec: AssetSpec, index: int) -> Network:
+        stream = generator(spec.seed, f"asset/{spec.kind}", index)
+        shape = {"channels": self.data.channels, "size": self.data.size, "classes": self.data.classes}
+        return nets.build(spec.net, **shape, generator=stream).to(self.device)
+
+    def _train(self, spec: AssetSpec, progress: Callable[[str], None]) -> None:
+        started = time.perf_counter()
+        recipe = Recipe(**spec.recipe)
+        train, normalisation = self.data.train, self.data.normalisation
+        source = DataSource(train, normalisation, self.device)
+        sample = train.subset(_sample_indices(len(train), spec))
+        tensors: dict[str, torch.Tensor] = {}
+        accuracies = []
+        for index in range(spec.count):
+            name = f"{spec.kind} network {index + 1} of {spec.count}"
+
+            def on_epoch(epoch: int, name: str = name) -> None:
+                progress(f"{name}: epoch {epoch + 1} of {recipe.epochs}")
+
+            net = self._build(spec, index)
+            purpose = f"asset/{spec.kind}/{index}"
+            fit(net, source, recipe, seed=spec.seed, purpose=purpose, on_epoch=on_epoch)
+            weights = {f"{index}.{key}": value.cpu() for key, value in net.state_dict().items()}
+            if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+                raise TrialDiverged(f"{name} ({spec.net}) was trained to weights that are not finite")
+            tensors |= weights
+            accuracies.append(accuracy(net, sample, normalisation, self.device))
+
+        content = safetensors.torch.save(tensors)
+        facts = self.facts(spec)
+        with atomic_folder(self._folder(spec)) as folder:
+            write_bytes(folder / MODEL, content)
+            write_json(
+                folder / RECORD,
+                {
+                    "key": digest(facts),
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                    "train_accuracy": accuracies,
+                    "seconds": time.perf_counter() - started,
+                    "facts": facts,
+                    "machine": devices.facts(self.device),
+                },
+            )
+
+    def _load(self, spec: AssetSpec) -> list[Network]:
+        record = self.record(spec)
+        path = self._folder(spec) / MODEL
+        try:
+            content = path.read_bytes()
+        except OSError:
+            raise ArtifactError(f"{path} is missing; delete its folder to train the asset again") from None
+        if hashlib.sha256(content).hexdigest() != record["sha256"]:
+            raise ArtifactError(
+                f"{path} is not the file that was written (its sha256 differs from {RECORD}'s); "
+                "delete its folder to train the asset again"
+            )
+        tensors = safetensors.torch.load(content)
+        networks = []
+        for index in range(spec.count):
+            prefix = f"{index}."
+            net = self._build(spec, index)
+            net.load_state_dict(
+                {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            )
+            networks.append(net.requires_grad_(False).eval())
+        return networks
+
+
+def _sample_indices(count: int, spec: AssetSpec) -> torch.Tensor:
+    """Training images whose accuracy is recorded: a pass over all of a large set would cost an epoch's forward."""
+    order = torch.randperm(count, generator=generator(spec.seed, f"asset/{spec.kind}/accuracy"))
+    return order[:ACCURACY_IMAGES]

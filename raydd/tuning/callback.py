@@ -1,0 +1,132 @@
+"""What the driver does while trials run: feed the tracker and the progress display, write down how trials end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ray.tune import Callback
+
+from raydd import files
+from raydd.tuning.searcher import outcome_of
+
+if TYPE_CHECKING:
+    from raydd.tuning.progress import Progress
+    from raydd.tuning.studies import Study
+    from raydd.tuning.tracking import Tracker
+
+
+class StudyCallback(Callback):
+    """Ray calls it in the driver; it never raises, because an exception here would end the search.
+
+    Args:
+        study: the study's folder.
+        tracker: the MLflow writer.
+        progress: the display.
+        tags: tags of every child run.
+        iterations: length of a full trial.
+    """
+
+    def __init__(
+        self, study: Study, tracker: Tracker, progress: Progress, *, tags: Mapping[str, str], iterations: int
+    ) -> None:
+        self.study, self.tracker, self.progress = study, tracker, progress
+        self.tags, self.iterations = dict(tags), iterations
+        self.drawn: dict[int, dict[str, Any]] = {}
+        self.ended: set[int] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"study": self.study}  # Ray pickles it into a file that nobody reads
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Open the child run; called again on every retry."""
+        number = int(trial.config["number"])
+        if number not in self.drawn:
+            self.drawn[number] = files.read_json(self.study.trial_folder(number) / "hyperparameters.json")
+        drawn = self.drawn[number]
+        tags = {**self.tags, "raydd.trial": str(number), "raydd.source": drawn["source"]}
+        self.tracker.open_trial(number, params=drawn["searched"], tags=tags)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Log the report; a report without a fresh evaluation does not repeat the carried accuracy."""
+        number = int(result["number"])
+        self.tracker.log_trial(number, metrics_of(result), int(result["iteration"]))
+        if result["evaluated"]:
+            self._artifacts(number)
+        self._show(number, result, outcome=None)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write down the outcome and close the child run."""
+        result = trial.last_result
+        if result and "number" in result:
+            self._end(int(result["number"]), outcome_of(result), str(result.get("why", "")), result)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write down the reason, which is the last line of the traceback, and keep all of it."""
+        number = int(trial.config["number"])
+        text = error_text(trial)
+        files.write_text(self.study.trial_folder(number) / "error.txt", text)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        self._end(number, "failed", lines[-1] if lines else "the worker died", trial.last_result or {})
+
+    def _artifacts(self, number: int) -> None:
+        folder = self.study.trial_folder(number)
+        self.tracker.trial_artifacts(number, {"distilled/grid.png": folder / "grid.png"})
+
+    def _end(self, number: int, outcome: str, why: str, result: Mapping[str, Any]) -> None:
+        if number in self.ended:
+            return
+        self.ended.add(number)
+        folder = self.study.trial_folder(number)
+        files.write_json(folder / "end.json", {"outcome": outcome, "why": why})
+        seconds = self.study.trial(number, running=True).seconds or 0.0
+        self.tracker.trial_artifacts(
+            number,
+            {
+                "distilled/grid.png": folder / "grid.png",
+                "distilled/distilled.safetensors": folder / "distilled.safetensors",
+                "hyperparameters.json": folder / "hyperparameters.json",
+                "error.txt": folder / "error.txt",
+            },
+        )
+        self.tracker.close_trial(number, outcome, why, {"seconds": seconds})
+        self._show(number, {**result, "seconds": seconds}, outcome=outcome)
+
+    def _show(self, number: int, result: Mapping[str, Any], *, outcome: str | None) -> None:
+        drawn = self.drawn.get(number, {})
+        self.progress.trial(
+            number,
+            iteration=int(result.get("iteration", 0)),
+            iterations=self.iterations,
+            val_accuracy=float(result.get("val_accuracy", math.nan)),
+            std=float(result.get("val_accuracy_std", math.nan)),
+            outcome=outcome,
+            hyperparameters=drawn.get("searched", {}),
+            source=drawn.get("source", ""),
+            seconds=float(result.get("seconds", math.nan)),
+        )
+
+
+def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """The MLflow metrics of one report (contracts: fractions, step = iteration)."""
+    keys = [
+        key
+        for key in result
+        if key in ("progress", "images_per_second", "memory_mb") or key.startswith("loss/")
+    ]
+    if result["evaluated"]:
+        keys += ["val_accuracy", "val_accuracy_std"]
+    return {key: float(result[key]) for key in keys if math.isfinite(float(result[key]))}
+
+
+def error_text(trial: Any) -> str:
+    """The traceback that Ray kept of a failed trial, or one sentence."""
+    path = trial.error_file
+    try:
+        with open(path) as file:
+            return file.read()
+    except (OSError, TypeError):
+        return "the worker died without a traceback"

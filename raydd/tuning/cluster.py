@@ -1,0 +1,152 @@
+"""Starting or joining the Ray that a study runs on, always with token authentication."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from raydd import devices
+from raydd.config import ResourcesConfig
+from raydd.errors import ConfigError, StageFailed
+
+# Ray reads these when it is imported or when a worker starts; what the user has set stays.
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "auto",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "60",
+}
+
+
+def check(resources: ResourcesConfig) -> None:
+    """Refuse what this machine can never hold, before Ray starts.
+
+    Raises:
+        ConfigError: more CPUs or GPUs per trial than there are, or a `ray://` address.
+    """
+    if resources.address is not None:
+        if resources.address.startswith("ray://"):
+            raise ConfigError(
+                f"resources.address: {resources.address!r} is a Ray Client address, which Ray Tune does not "
+                "support; run the command on a node of the cluster with its HOST:PORT address, or as a Ray job"
+            )
+        return
+    cpus = devices.available_cpus()
+    if resources.cpus_per_trial > cpus:
+        raise ConfigError(
+            f"resources.cpus_per_trial: {resources.cpus_per_trial} are asked for, this machine has {cpus}"
+        )
+    if resources.gpus_per_trial > 0:
+        import torch
+
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if resources.gpus_per_trial > gpus:
+            raise ConfigError(
+                f"resources.gpus_per_trial: {resources.gpus_per_trial:g} is asked for, this machine has {gpus} GPUs"
+            )
+
+
+@contextlib.contextmanager
+def session(resources: ResourcesConfig) -> Iterator[Any]:
+    """A connected `ray` module; a Ray that was started here is shut down at the end.
+
+    A Ray of our own is `address="local"`, so that a cluster's left-over address file cannot draw the study
+    elsewhere, and has token authentication.
+
+    Raises:
+        StageFailed: Ray could not be started, or not with authentication.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    with contextlib.ExitStack() as stack:
+        if not ray.is_initialized():
+            if resources.address is None:
+                stack.enter_context(_fresh_token())
+            local: dict[str, Any] = {"num_cpus": devices.available_cpus(), "include_dashboard": False}
+            stack.callback(ray.shutdown)
+            try:
+                ray.init(
+                    address=resources.address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    **({} if resources.address else local),
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                where = resources.address or "on this machine"
+                raise StageFailed(f"Ray {where} could not be reached: {str(error).splitlines()[0]}") from error
+        for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by us, once
+        yield ray
+
+
+@contextlib.contextmanager
+def _fresh_token() -> Iterator[None]:
+    """Give the next Ray of this process a token of its own; a mode or token that the user has set stays.
+
+    Ray's ports cannot all be bound to loopback, so without a token anybody who reaches the machine could
+    run code in the study.
+    """
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or "RAY_AUTH_MODE" in os.environ:
+        yield
+        return
+    from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, Config, get_authentication_mode
+
+    with tempfile.TemporaryDirectory(prefix="raydd-ray-") as folder:
+        token = Path(folder) / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+        try:
+            # Ray reads both once, when it is imported, which may have been long ago.
+            Config.initialize("")
+            AuthenticationTokenLoader.instance().reset_cache()
+            if get_authentication_mode() != AuthenticationMode.TOKEN:
+                raise StageFailed("Ray did not switch token authentication on; set RAY_AUTH_MODE=token yourself")
+            yield
+        finally:
+            del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN_PATH"]
+
+
+def slots(ray: Any, resources: ResourcesConfig) -> int:
+    """How many trials fit on the connected cluster at once, >= 0."""
+    total = ray.cluster_resources()
+    by_cpu = int(total.get("CPU", 0) // resources.cpus_per_trial)
+    if resources.gpus_per_trial == 0:
+        return by_cpu
+    gpus, share = int(total.get("GPU", 0)), resources.gpus_per_trial
+    by_gpu = gpus * int(1 / share + 1e-9) if share <= 1 else gpus // int(share)
+    return min(by_cpu, by_gpu)
+
+
+def fetch(ray: Any, reference: Any, failure: str) -> Any:
+    """The result of a Ray task; what the user can mend comes back as the error it was raised as.
+
+    Raises:
+        StageFailed: the task failed; the sentence ends with the task's own last line.
+    """
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause if isinstance(error.cause, Exception) else error
+        raise StageFailed(f"{failure}: {str(cause).strip().splitlines()[-1]}") from error
+    except ray.exceptions.RayError as error:
+        raise StageFailed(f"{failure}: {str(error).strip().splitlines()[0]}") from error
+
+
+def task_options(resources: ResourcesConfig) -> dict[str, Any]:
+    """Resources of a task: those of a trial, so that threads and device are the same."""
+    return {"num_cpus": resources.cpus_per_trial, "num_gpus": resources.gpus_per_trial}

@@ -1,0 +1,368 @@
+"""Confirmation: what the search found is distilled anew, ranked on validation, and reported on test.
+
+Three stages on three kinds of data. The search's own values are estimates, the best of many. Re-ranking
+distils the top trials with fresh seeds and freezes the winner by validation accuracy. The report
+distils winner, default and base with fresh paired seeds and reads test; it chooses nothing. Every
+distillation leaves a `result.json`, so an interrupted confirmation goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raydd import files, registry
+from raydd.errors import StageFailed
+from raydd.evaluation import statistics
+from raydd.seeding import derive_seed
+from raydd.storage import DistilledSet
+from raydd.tuning import cluster, tasks
+
+if TYPE_CHECKING:
+    from raydd.config import StudyConfig
+    from raydd.registry import Scalar
+    from raydd.tuning.plan import Plan
+    from raydd.tuning.progress import Progress
+    from raydd.tuning.studies import Study, TrialRecord
+    from raydd.tuning.tracking import Tracker
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the settings that are compared.
+
+    Attributes:
+        key: name of its folder under `confirm/`: a trial's number, `base` or `random`.
+        name: `winner`, `default`, `base` or `random` in the report; empty in the re-ranking.
+        title: for tables.
+        short: for verdict lines.
+        method: method that distils, or None for randomly chosen real images.
+        hyperparameters: that differ from the method's defaults.
+        trial: number of the trial it stands for, or None.
+    """
+
+    key: str
+    name: str
+    title: str
+    short: str
+    method: str | None
+    hyperparameters: dict[str, Scalar]
+    trial: int | None = None
+
+
+def confirm(
+    ray: Any, study: Study, plan: Plan, progress: Progress, *, seeds: int | None = None
+) -> dict[str, Any]:
+    """Re-rank and report; returns the report and writes `confirm/report.json` and the winner's set.
+
+    Args:
+        ray: a connected Ray.
+        study: whose trials are done.
+        plan: the study's plan.
+        progress: the display.
+        seeds: report seeds in total; None is `confirm.report_seeds`, or as many as were made before.
+
+    Raises:
+        StageFailed: there is no complete trial, or a distillation failed.
+    """
+    config = plan.config
+    best = study.best()
+    if best is None:
+        raise StageFailed(f"study {study.name} has no complete trial to confirm")
+    ranking = rerank(ray, study, plan, progress)
+    arms = report_arms(study, plan, int(ranking["winner"]))
+    if config.confirm.fit == "train+val":
+        remake_assets(ray, study, plan)
+
+    progress.stage("report")
+    limit = max(config.confirm.max_report_seeds, seeds or 0)
+    count = max(seeds or config.confirm.report_seeds, finished_seeds(study, arms))
+    while True:
+        results = run_units(ray, study, config, arms, report_seeds(config, count), "report", "test", progress)
+        report = summarise(study, plan, arms, results, ranking)
+        widest = max((part["half_width"] for part in report["differences"]), default=0.0)
+        if widest <= config.confirm.half_width or count >= limit or seeds is not None:
+            break
+        count = min(limit, count + config.confirm.report_seeds)
+    report["half_width"] = widest
+    report["stopped"] = (
+        f"half-width {config.confirm.half_width:g} reached"
+        if widest <= config.confirm.half_width
+        else f"{count} seeds made"
+    )
+    files.write_json(study.folder / "confirm" / "report.json", report)
+    winner = study.folder / "confirm" / arms[0].key / "report-0" / "distilled.safetensors"
+    DistilledSet.load(winner).save(study.folder / "distilled.safetensors", preview=study.folder / "grid.png")
+    return report
+
+
+def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, Any]:
+    """Distil the top trials, trial 0 and the base with fresh seeds, rank them on validation, freeze the winner."""
+    path = study.folder / "confirm" / "winner.json"
+    if path.exists():
+        return files.read_json(path)
+    progress.stage("re-rank")
+    config = plan.config
+    complete = [
+        trial for trial in study.trials() if trial.outcome == "complete" and trial.val_accuracy is not None
+    ]
+    complete.sort(key=lambda trial: (-(trial.val_accuracy or 0.0), trial.number))
+    chosen = complete[: config.confirm.top]
+    chosen += [trial for trial in complete if trial.number == 0 and trial not in chosen]
+    arms = [trial_arm(trial, plan) for trial in chosen]
+    base = base_arm(plan)
+    seeds = [
+        derive_seed(config.seed, "rerank", index) & 0x7FFFFFFF for index in range(config.confirm.rerank_seeds)
+    ]
+    all_arms = [*arms, *([base] if base else [])]
+    results = run_units(ray, study, config, all_arms, seeds, "rerank", "val", progress)
+    net = main_net(config)
+    rows = []
+    for arm in all_arms:
+        runs = [result["nets"][net]["mean"] for result in results[arm.key]]
+        rows.append({"trial": arm.trial, "title": arm.title, "runs": runs, "mean": sum(runs) / len(runs)})
+    ranked = sorted(
+        (row for row in rows if row["trial"] is not None), key=lambda row: (-row["mean"], row["trial"])
+    )
+    best = study.best()
+    assert best is not None
+    ranking = {
+        "winner": ranked[0]["trial"],
+        "rows": sorted(rows, key=lambda row: -row["mean"]),
+        "seeds": seeds,
+        "search_estimate": {"trial": best.number, "val_accuracy": best.val_accuracy},
+    }
+    files.write_json(path, ranking)
+    return ranking
+
+
+# -- arms ----------------------------------------------------------------------------------------------
+
+
+def trial_arm(trial: TrialRecord, plan: Plan, name: str = "") -> Arm:
+    """The arm of one trial."""
+    title = (
+        plan.method.default_name(plan.context)
+        if trial.number == 0
+        else f"{plan.method.name}, trial {trial.number}"
+    )
+    short = "carried-over" if name == "default" else "winner"
+    return Arm(str(trial.number), name, title, short, plan.method.name, trial.values, trial.number)
+
+
+def base_arm(plan: Plan) -> Arm | None:
+    """The method that this one stands on, with its own default setting; None for a base itself."""
+    name = plan.method.base
+    if name is None:
+        return None
+    base = registry.get(name)
+    fixed = {
+        key: value for key, value in plan.context.fixed.items() if key in base.hyperparameters.model_fields
+    }
+    return Arm(
+        "base", "base", f"{base.title} ({base.default_name(plan.context)})", base.name.upper(), name, fixed
+    )
+
+
+def report_arms(study: Study, plan: Plan, winner: int) -> list[Arm]:
+    """Winner, default (unless it is the winner), base and random real images."""
+    arms = [trial_arm(study.trial(winner), plan, "winner")]
+    if winner != 0 and study.trial(0).outcome == "complete":
+        arms.append(trial_arm(study.trial(0), plan, "default"))
+    base = base_arm(plan)
+    arms += [base] if base else []
+    return [*arms, Arm("random", "random", "randomly chosen real images", "random", None, {})]
+
+
+# -- running -------------------------------------------------------------------------------------------
+
+
+def report_seeds(config: StudyConfig, count: int) -> list[int]:
+    """The first `count` report seeds: fresh, the same for all arms."""
+    return [derive_seed(config.seed, "report", index) & 0x7FFFFFFF for index in range(count)]
+
+
+def finished_seeds(study: Study, arms: Iterable[Arm]) -> int:
+    """Report seeds that every arm has a result for."""
+    folders = [study.folder / "confirm" / arm.key for arm in arms]
+    count = 0
+    while all((folder / f"report-{count}" / "result.json").exists() for folder in folders):
+        count += 1
+    return count
+
+
+def run_units(
+    ray: Any,
+    study: Study,
+    config: StudyConfig,
+    arms: list[Arm],
+    seeds: list[int],
+    stage: str,
+    split: str,
+    progress: Progress,
+) -> dict[str, list[dict[str, Any]]]:
+    """Results of every (arm, seed), from disk where they exist, otherwise as Ray tasks spread over the cluster.
+
+    Seeds are the outer order, so that an interruption leaves whole pairs.
+
+    Raises:
+        StageFailed: a task failed twice.
+    """
+    remote = ray.remote(tasks.distil_and_evaluate).options(
+        **cluster.task_options(config.resources), max_retries=1
+    )
+    pending: dict[Any, tuple[Arm, int]] = {}
+    for index, seed in enumerate(seeds):
+        for arm in arms:
+            where = unit_folder(study, arm, stage, index)
+            if not (where / "result.json").exists():
+                pending[remote.remote(study.folder, asdict(arm), seed, split, where)] = (arm, index)
+    total = len(seeds) * len(arms)
+    progress.units(stage, total - len(pending), total)
+    while pending:
+        (reference,), _ = ray.wait(list(pending), num_returns=1)
+        arm, index = pending.pop(reference)
+        try:
+            result = cluster.fetch(ray, reference, f"{stage} of {arm.title} failed")
+        except StageFailed:
+            for other in pending:
+                ray.cancel(other, force=True)
+            raise
+        if split == "test":
+            study.count_test_reading(stage=stage, arm=arm.key, seed=result["seed"], nets=list(result["nets"]))
+        progress.units(stage, total - len(pending), total)
+    return {
+        arm.key: [
+            files.read_json(unit_folder(study, arm, stage, i) / "result.json") for i in range(len(seeds))
+        ]
+        for arm in arms
+    }
+
+
+def unit_folder(study: Study, arm: Arm, stage: str, index: int) -> Path:
+    """Where one distillation of a confirmation lies."""
+    return study.folder / "confirm" / arm.key / f"{stage}-{index}"
+
+
+def remake_assets(ray: Any, study: Study, plan: Plan) -> None:
+    """Train the assets on train+val before the report, so that no two tasks do it at once."""
+    remote = ray.remote(tasks.make_asset).options(**cluster.task_options(plan.config.resources))
+    for index in range(len(plan.method.assets(plan.context))):
+        cluster.fetch(
+            ray, remote.remote(study.folder, index, "train+val"), "an asset could not be made from train+val"
+        )
+
+
+# -- numbers -------------------------------------------------------------------------------------------
+
+
+def main_net(config: StudyConfig) -> str:
+    """The architecture that decides the winner and the headline."""
+    return (config.confirm.nets or [config.evaluation.net])[0]
+
+
+def summarise(
+    study: Study,
+    plan: Plan,
+    arms: list[Arm],
+    results: Mapping[str, list[dict[str, Any]]],
+    ranking: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The report as plain values; the unit of replication is the distillation run."""
+    config = plan.config
+    nets = config.confirm.nets or [config.evaluation.net]
+    rows, runs = [], {}
+    for net in nets:
+        for arm in arms:
+            values = [result["nets"][net] for result in results[arm.key]]
+            means = runs[arm.name, net] = [value["mean"] for value in values]
+            interval = statistics.interval(means, CONFIDENCE)
+            sds = [value["net_sd"] for value in values if math.isfinite(value["net_sd"])]
+            rows.append(
+                {
+                    "name": arm.name,
+                    "title": arm.title,
+                    "method": arm.method,
+                    "trial": arm.trial,
+                    "hyperparameters": arm.hyperparameters,
+                    "net": net,
+                    "runs": means,
+                    "net_sd": math.sqrt(sum(sd**2 for sd in sds) / len(sds)) if sds else None,
+                    "mean": interval.mean,
+                    "sd": interval.sd,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "n": interval.n,
+                    "optimisation_steps": values[0]["optimisation_steps"],
+                    "label_regime": values[0]["label_regime"],
+                    "bytes": results[arm.key][0]["bytes"],
+                }
+            )
+    net = nets[0]
+    first = results[arms[0].key][0]["nets"][net]
+    compared = [(arm, statistics.paired(runs["winner", net], runs[arm.name, net])) for arm in arms[1:]]
+    adjusted = statistics.holm([difference.p for _, difference in compared])
+    return {
+        "protocol": {
+            "name": first["protocol"],
+            "epochs": first["epochs"],
+            "repeats": config.confirm.repeats,
+            "split": "test",
+        },
+        "label_regime": first["label_regime"],
+        "fit": config.confirm.fit,
+        "seeds": report_seeds(config, len(runs["winner", net])),
+        "winner": {
+            "trial": ranking["winner"],
+            "hyperparameters": study.trial(int(ranking["winner"])).hyperparameters,
+        },
+        "default_name": plan.method.default_name(plan.context),
+        "arms": rows,
+        "differences": [
+            {
+                "a": "winner",
+                "b": arm.name,
+                "net": net,
+                "mean": difference.mean,
+                "low": difference.low,
+                "high": difference.high,
+                "half_width": (difference.high - difference.low) / 2,
+                "p": difference.p,
+                "adjusted_p": p,
+                "resolved": p < 1 - CONFIDENCE and not difference.low <= 0.0 <= difference.high,
+                "text": statistics.verdict("winner", arm.short, difference, p),
+            }
+            for (arm, difference), p in zip(compared, adjusted)
+        ],
+        "test_readings": study.test_readings(),
+        "rerank": ranking["rows"],
+        "search_estimate": ranking["search_estimate"],
+    }
+
+
+def track(tracker: Tracker, study: Study, report: Mapping[str, Any]) -> None:
+    """Put the report on the study's parent run, the confirmed figure as the headline."""
+    net = report["arms"][0]["net"]
+    metrics = {"search/val_accuracy": report["search_estimate"]["val_accuracy"]}
+    prefixes = {"winner": "confirmed", "default": "default", "base": "base", "random": "random"}
+    for arm in report["arms"]:
+        if arm["net"] == net:
+            prefix = prefixes[arm["name"]]
+            metrics |= {
+                f"{prefix}/test_accuracy": arm["mean"],
+                f"{prefix}/low": arm["low"],
+                f"{prefix}/high": arm["high"],
+            }
+    tracker.log_study(metrics, tags={"raydd.winner": str(report["winner"]["trial"])})
+    tracker.study_artifacts(
+        {
+            "distilled/grid.png": study.folder / "grid.png",
+            "distilled/distilled.safetensors": study.folder / "distilled.safetensors",
+            "confirm/report.json": study.folder / "confirm" / "report.json",
+        }
+    )

@@ -1,0 +1,145 @@
+"""Everything that can be wrong with a study is found here, before a folder is made or Ray is started."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from raydd import evaluation, jobs, nets, registry
+from raydd.cadence import Cadence
+from raydd.config import StudyConfig
+from raydd.data import DataSplits
+from raydd.errors import ConfigError, StudyError, unknown
+from raydd.registry import Context, Method, Scalar
+from raydd.tuning import cluster
+from raydd.tuning.searcher import Point
+from raydd.tuning.space import StudySpace
+from raydd.tuning.studies import Study
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked study: its configuration with every default filled in, and what follows from it."""
+
+    config: StudyConfig
+    method: Method
+    data: DataSplits
+    context: Context
+    space: StudySpace
+    points: list[Point]
+    notes: list[str]
+
+    def lines(self) -> list[str]:
+        """What is about to be run, for the person who asked for it."""
+        config, context = self.config, self.context
+        rungs = Cadence.of(
+            context.iterations,
+            scheduler=config.search.scheduler,
+            reduction_factor=config.search.reduction_factor,
+            progress_floor=self.method.progress_floor,
+        ).rungs
+        lines = [
+            f"study {config.name}: {self.method.title} on {context.dataset} "
+            f"({context.size}x{context.size}, {context.channels} channels, {context.classes} classes), "
+            f"{context.ipc} images per class",
+            f"{config.search.trials} trials of {context.iterations} {self.method.unit}, "
+            f"{config.search.sampler} sampler, "
+            + (f"rungs at {', '.join(f'{rung:.0%}' for rung in rungs)}" if rungs else "no early stopping"),
+            self.data.describe_validation(),
+            f"searched: {', '.join(self.space.distributions)}",
+            f"trial 0: {self.method.default_name(context)} "
+            f"({', '.join(f'{name}={value}' for name, value in self.points[0].values.items())})",
+        ]
+        return lines + self.notes
+
+
+def prepare(config: StudyConfig) -> Plan:
+    """Check a study against what is installed, on this disk and in these data; writes nothing but caches.
+
+    Raises:
+        RayddError: one sentence about the first thing that is wrong.
+    """
+    method = registry.get(config.method)
+    cluster.check(config.resources)
+    if config.evaluation.protocol is not None and config.evaluation.protocol not in evaluation.names():
+        raise ConfigError(
+            f"evaluation.protocol: {unknown('protocol', config.evaluation.protocol, evaluation.names())}"
+        )
+    for spec in {config.evaluation.net, *(config.confirm.nets or [])}:
+        nets.validate(spec)
+    if config.confirm.max_report_seeds < config.confirm.report_seeds:
+        raise ConfigError(
+            f"confirm.max_report_seeds: {config.confirm.max_report_seeds} must be at least confirm.report_seeds, "
+            f"{config.confirm.report_seeds}"
+        )
+    check_home(Path(config.home))
+    if config.name is not None and (Path(config.home) / "studies" / config.name).exists():
+        raise StudyError(
+            f"name: study {config.name!r} exists already in {config.home}; take another name, "
+            f"or continue it with `raydd resume {config.name}`"
+        )
+    data = jobs.load(config.data)
+    plan = plan_for(config, method, data)
+    if plan.config.name is None:
+        stem = re.sub(r"[^a-z0-9._-]+", "-", f"{method.name}-{data.name}-ipc{config.ipc}".lower())[:56]
+        return replace(plan, config=plan.config.replace(name=Study.free_name(config.home, stem)))
+    return plan
+
+
+def plan_for(
+    config: StudyConfig, method: Method, data: DataSplits, measured: dict[str, float] | None = None
+) -> Plan:
+    """The plan of a configuration whose data are loaded; `measured` is what `Method.measure` found, if it ran."""
+    context = jobs.context_of(method, data, ipc=config.ipc, iterations=config.iterations, fixed={})
+    model = jobs.resolve(method, context, config.search.fix)
+    fixed: dict[str, Scalar] = {name: getattr(model, name) for name in config.search.fix}
+    context = replace(context, fixed=fixed, measured=dict(measured or {}))
+    space = StudySpace(method, context, config.search.range)
+    points, notes = starting_points(method, context, space, config.search.trials)
+    if not space.distributions:
+        notes.append("every searched hyperparameter is fixed: all trials are the same setting")
+    resolved = config.replace(
+        iterations=context.iterations, search={**config.search.model_dump(), "fix": fixed}
+    )
+    return Plan(resolved, method, data, context, space, points, [*method.notes(context), *notes])
+
+
+def starting_points(
+    method: Method, context: Context, space: StudySpace, trials: int
+) -> tuple[list[Point], list[str]]:
+    """Trial 0 and further published points, at most a quarter of the trials, and what to say about them."""
+    defaults = method.defaults(context).model_dump()
+    names = space.names_for(defaults)
+    first = {name: defaults[name] for name in names}
+    points, notes = [Point(first, "default")], []
+    _, outside = space.split_point(first)
+    if outside:
+        notes.append(
+            "trial 0 lies outside the narrowed range in "
+            + ", ".join(f"{name}={value}" for name, value in outside.items())
+            + "; it is run all the same, as the setting to compare with"
+        )
+    for published in method.points(context):
+        values = {name: value for name, value in published.items() if name not in context.fixed}
+        if {**first, **values} == first:
+            continue
+        if space.split_point(values)[1]:
+            notes.append(f"published setting {values} lies outside the narrowed space and is left out")
+        elif len(points) < max(1, trials // 4):
+            points.append(Point({**first, **values}, "published"))
+    return points, notes
+
+
+def check_home(home: Path) -> None:
+    """Refuse a home that cannot be written, without writing.
+
+    Raises:
+        StudyError: the home, or the nearest folder above it that exists, is no writable folder.
+    """
+    existing = home
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise StudyError(f"home: {home} cannot be written; name a writable folder with --home or RAYDD_HOME")

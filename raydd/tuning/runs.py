@@ -1,0 +1,263 @@
+"""`StudyRuns`: one study as a parent run with a child run per trial; what the tracker's writer thread does.
+
+It talks to an MLflow client that it is given. Every method may be called again after it failed half way,
+because the outbox repeats an action until the store has taken all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raydd.errors import TrackingError
+from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, TAGS, chunks, clean, cut, flat, now, same
+from raydd.tuning.provenance import source_tags
+from raydd.tuning.store_uri import redact
+
+STATUS = {
+    "complete": "FINISHED",
+    "pruned": "KILLED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+
+Report = tuple[str, Any, int, int]  # name, value, step, milliseconds since 1970
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An MLflow client, the module `mlflow.entities`, and the experiment that is written to."""
+
+    client: Any
+    entities: Any
+    experiment_id: str
+
+
+class StudyRuns:
+    """The runs of one study, found again by their tags.
+
+    Args:
+        connect: makes the connection at the first write; may fail, and is asked again then.
+        report: takes a sentence about something that could not be written.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], report: Callable[[str], None]) -> None:
+        self._connect, self._report = connect, report
+        self._connected: Connection | None = None
+        self._identity: dict[str, str] = {}
+        self._common: dict[str, str] = {}
+        self._open: set[int] = set()
+        self._written: dict[int, set[tuple[str, int]]] = {}
+        self._latest: dict[str, float] = {}
+        self._clock = 0
+        self.experiment_id = ""
+        self.parent = ""
+        self.children: dict[int, str] = {}
+
+    def open_study(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        description: str,
+        dataset: Mapping[str, str],
+        files: Sequence[Path],
+    ) -> None:
+        """Find or make the parent run, learn which children exist, write what describes the study."""
+        self._identity = {"raydd.study": name}
+        if "raydd.study_id" in tags:
+            self._identity["raydd.study_id"] = tags["raydd.study_id"]
+        self._common = {**self._identity, **source_tags()}
+        store, parent = self._store(), None
+        for run in self._find():
+            number = run.data.tags.get("raydd.trial", "")
+            if number.isdigit():
+                self.children.setdefault(int(number), run.info.run_id)
+            else:
+                parent = parent or run
+        if parent is None:
+            parent = store.client.create_run(store.experiment_id, tags=self._identity, run_name=name)
+        else:
+            store.client.update_run(parent.info.run_id, status="RUNNING")
+        self.parent = parent.info.run_id
+        self._latest = dict(parent.data.metrics)
+        notes = {"mlflow.note.content": description} if description else {}
+        self._describe(parent, params, {**self._common, **tags, **notes})
+        if dataset:
+            self._input(dataset)
+        self.upload(self.parent, {file.name: file for file in files})
+
+    def open_trial(self, number: int, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Find or make a child run; does nothing while it is open."""
+        if number in self._open:
+            return
+        store, known = self._store(), self.children.get(number)
+        identity = {**self._identity, "raydd.trial": str(number), "mlflow.parentRunId": self.parent_run()}
+        if known is None:
+            # A request that timed out may have made the run all the same.
+            found = next(self._find(f" and tags.`raydd.trial` = '{number}'"), None)
+            known = None if found is None else found.info.run_id
+        if known is None:
+            run = store.client.create_run(store.experiment_id, tags=identity, run_name=str(number))
+            self._written[number] = set()
+        else:
+            run = store.client.get_run(known)
+            store.client.update_run(known, status="RUNNING")
+            for stale in ("raydd.outcome", "raydd.why"):
+                if stale in run.data.tags:
+                    store.client.delete_tag(known, stale)
+        self.children[number] = run.info.run_id
+        self._describe(run, params, {**self._common, **tags, **identity})
+        self._open.add(number)
+
+    def log_trial(self, number: int, reports: Iterable[Report]) -> None:
+        """Write what the child run does not hold yet, the first value of each (name, step)."""
+        run_id, written = self.run_of(number), self._steps(number)
+        fresh: dict[tuple[str, int], Any] = {}
+        for name, value, step, milliseconds in reports:
+            key = clean(name)
+            if (key, step) in written or (key, step) in fresh:
+                continue
+            if (number_ := self._number(name, value)) is not None:
+                fresh[key, step] = self._store().entities.Metric(key, number_, milliseconds, step)
+        for some in chunks(list(fresh), METRICS):
+            self._batch(run_id, metrics=[fresh[key] for key in some])
+            written.update(some)
+
+    def close_trial(self, number: int, outcome: str, why: str, metrics: Mapping[str, float]) -> None:
+        """Write the last metrics at the run's last step, its outcome, and its status."""
+        run_id = self.run_of(number)
+        if metrics:
+            step = max((step for _, step in self._steps(number)), default=0)
+            self.log_trial(number, [(name, value, step, now()) for name, value in metrics.items()])
+        self._tag(run_id, {"raydd.outcome": outcome} | ({"raydd.why": why} if why else {}))
+        self._store().client.set_terminated(run_id, STATUS.get(outcome, "FAILED"))
+        self._open.discard(number)
+        self._written.pop(number, None)  # of thousands of trials only those that run stay in memory
+
+    def log_study(
+        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str | None
+    ) -> None:
+        """Write those figures of the parent run that have changed, and its tags."""
+        run_id = self.parent_run()
+        # MLflow shows the value with the latest time, and of equal times the largest.
+        self._clock = max(self._clock + 1, now())
+        fresh: dict[str, float] = {}
+        for name, value in metrics.items():
+            number = self._number(name, value)
+            if number is not None and not same(self._latest.get(clean(name)), number):
+                fresh[clean(name)] = number
+        for some in chunks(list(fresh), METRICS):
+            metric = self._store().entities.Metric
+            self._batch(run_id, metrics=[metric(key, fresh[key], self._clock, 0) for key in some])
+        self._latest |= fresh
+        self._tag(run_id, {**tags, **({} if description is None else {"mlflow.note.content": description})})
+
+    def close_study(self, status: str) -> None:
+        """Close children that are still running, also those of a driver that was killed, then the parent."""
+        run_id = self.parent_run()
+        for run in list(self._find(" and attributes.status = 'RUNNING'")):
+            number = run.data.tags.get("raydd.trial", "")
+            if number.isdigit():
+                self.children[int(number)] = run.info.run_id
+                self.close_trial(int(number), "interrupted", "", {})
+        self._store().client.set_terminated(run_id, status)
+
+    def upload(self, run_id: str, files: Mapping[str, Path]) -> None:
+        """Copy files into a run, artifact path to file; missing ones are skipped."""
+        for target, file in files.items():
+            if not file.is_file():
+                continue
+            folder, _, name = target.rpartition("/")
+            # MLflow keeps the file's own name, so a link of the wanted name is sent instead.
+            with tempfile.TemporaryDirectory(prefix="raydd-artifact-") as scratch:
+                link = Path(scratch, name)
+                link.symlink_to(file.absolute())
+                self._store().client.log_artifact(run_id, str(link), folder or None)
+
+    def parent_run(self) -> str:
+        """Id of the parent run."""
+        if not self.parent:
+            raise TrackingError("the study's run was not opened, so nothing of it can be written")
+        return self.parent
+
+    def run_of(self, number: int) -> str:
+        """Id of a trial's run."""
+        if number not in self.children:
+            raise TrackingError(f"the run of trial {number} was not opened, so nothing of it can be written")
+        return self.children[number]
+
+    def _store(self) -> Connection:
+        if self._connected is None:
+            self._connected = self._connect()
+            self.experiment_id = self._connected.experiment_id
+        return self._connected
+
+    def _batch(self, run_id: str, **entities: Sequence[Any]) -> None:
+        # MLFLOW_ENABLE_ASYNC_LOGGING would hide failures from us, hence `synchronous`.
+        self._store().client.log_batch(run_id, synchronous=True, **entities)
+
+    def _find(self, more: str = "") -> Iterator[Any]:
+        store, token = self._store(), None
+        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in self._identity.items()) + more
+        while True:
+            page = store.client.search_runs(
+                [store.experiment_id], condition, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _steps(self, number: int) -> set[tuple[str, int]]:
+        """(key, step) of everything that the run of this trial holds."""
+        if number not in self._written:
+            client, run_id = self._store().client, self.run_of(number)
+            held: set[tuple[str, int]] = set()
+            for key in client.get_run(run_id).data.metrics:
+                held.update((key, metric.step) for metric in client.get_metric_history(run_id, key))
+            self._written[number] = held
+        return self._written[number]
+
+    def _describe(self, run: Any, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        values, held = dict(flat(params)), run.data.params
+        entities = [
+            self._store().entities.Param(key, value) for key, value in values.items() if key not in held
+        ]
+        for some in chunks(entities, TAGS):
+            self._batch(run.info.run_id, params=some)
+        changed = {
+            f"raydd.changed.{key}": value for key, value in values.items() if held.get(key, value) != value
+        }
+        self._tag(run.info.run_id, {**tags, **changed})
+
+    def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        tag = self._store().entities.RunTag
+        entities = [tag(clean(key), cut(redact(str(value)), TAG)) for key, value in tags.items()]
+        for some in chunks(entities, TAGS):
+            self._batch(run_id, tags=some)
+
+    def _input(self, dataset: Mapping[str, str]) -> None:
+        store = self._store()
+        entity = store.entities.Dataset(
+            name=dataset["name"],
+            digest=dataset["fingerprint"][:DIGEST],
+            source_type="local",
+            source=json.dumps({"uri": redact(str(dataset["source"]))}),
+        )
+        context = store.entities.InputTag("mlflow.data.context", str(dataset["context"]))
+        store.client.log_inputs(self.parent_run(), [store.entities.DatasetInput(entity, [context])])
+
+    def _number(self, name: str, value: Any) -> float | None:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            self._report(f"metric {name!r} is no number: {value!r:.80}")
+            return None
+        return None if math.isinf(number) else number  # MLflow would store 1.8e308

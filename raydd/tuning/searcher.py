@@ -1,0 +1,212 @@
+"""Ray's view of the Optuna study: asks for trials, tells their ends as what they are.
+
+Ray's own OptunaSearch tells pruned trials as complete with their low-budget value and leaves diverged ones
+running for ever. Here the Optuna number is the trial's identity, the journal in the study's folder is the
+truth, and a trial that was interrupted stays RUNNING in it so that it can be continued as itself.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from raydd import files
+from raydd.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from raydd.registry import Scalar
+    from raydd.tuning.space import StudySpace
+    from raydd.tuning.studies import Study
+
+STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "diverged": TrialState.FAIL,
+    "failed": TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A setting to run before anything is drawn.
+
+    Attributes:
+        values: hyperparameters that differ from the method's defaults, searched or not.
+        source: `default` or `published`.
+    """
+
+    values: Mapping[str, Scalar]
+    source: str
+
+
+def startup_trials(trials: int) -> int:
+    """Random trials before TPE models anything, enqueued points counted: a quarter, within 2 to 10.
+
+    >>> [startup_trials(trials) for trials in (4, 16, 100)]
+    [2, 4, 10]
+    """
+    return min(max(trials // 4, 2), 10)
+
+
+def open_optuna(journal: Path, name: str) -> optuna.Study:
+    """The Optuna study in `journal`, made if it is not there; maximises."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+
+
+class StudySearcher(Searcher):
+    """Hands out the trials of one study, unfinished ones first.
+
+    Args:
+        study: the study's folder.
+        space: the narrowed space.
+        trials: total number of trials, finished ones included.
+        points: settings that come first; the first one is trial 0.
+        sampler: `tpe` or `random`.
+        seed: the study's seed.
+        iterations: length of a full trial.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        space: StudySpace,
+        *,
+        trials: int,
+        points: list[Point],
+        sampler: str,
+        seed: int,
+        iterations: int,
+    ) -> None:
+        super().__init__(metric="val_accuracy", mode="max")
+        self.study, self.space, self.total = study, space, trials
+        self.sampler, self.seed, self.iterations = sampler, seed, iterations
+        self.optuna = open_optuna(study.journal, study.name)
+        known = self.optuna.get_trials(deepcopy=False)
+        self.unfinished = [trial.number for trial in known if trial.state == TrialState.RUNNING]
+        self.points = points[len(known) :]  # points are always the first trials, in this order
+        # A trial that waits was enqueued by a driver that died before it asked; `ask` will return it.
+        self.waiting = sum(trial.state == TrialState.WAITING for trial in known)
+        self.asked = len(known) - self.waiting
+        self.live: dict[str, optuna.Trial] = {}
+        self.told: dict[int, str] = {
+            trial.number: trial.state.name.lower() for trial in known if trial.state.is_finished()
+        }
+
+    def left(self) -> int:
+        """Trials that are still to be started or continued."""
+        return len(self.unfinished) + max(0, self.total - self.asked)
+
+    # -- Ray's hooks -----------------------------------------------------------------------------------
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's number and folder, or FINISHED."""
+        if self.unfinished:
+            number = self.unfinished.pop(0)
+            trial = optuna.Trial(self.optuna, self.optuna.get_trials(deepcopy=False)[number]._trial_id)
+            if not (self.study.trial_folder(number) / "hyperparameters.json").exists():
+                self._draw(trial)  # the driver died between asking and writing down
+        elif self.asked < self.total:
+            trial = self._ask()
+            self.asked += 1
+        else:
+            return Searcher.FINISHED
+        self.live[trial_id] = trial
+        return {"study": str(self.study.folder), "number": trial.number}
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Record an evaluation as Optuna's intermediate value, step = iteration."""
+        trial = self.live[trial_id]
+        value = result.get("val_accuracy", math.nan)
+        if result.get("evaluated") and math.isfinite(value):
+            step = int(result["iteration"])
+            if step not in self.optuna.trials[trial.number].intermediate_values:
+                trial.report(float(value), step)
+
+    def on_trial_complete(
+        self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the end of a trial; a trial without a result was never run and stays as it is."""
+        trial = self.live.pop(trial_id, None)
+        if trial is None or (result is None and not error):
+            return
+        outcome = "failed" if error else outcome_of(result or {})
+        if result is not None:
+            self.live[trial_id] = trial
+            self.on_trial_result(trial_id, result)
+            del self.live[trial_id]
+        value = float(result["val_accuracy"]) if outcome == "complete" and result else None
+        if value is not None and not math.isfinite(value):
+            outcome, value = "diverged", None
+        self.optuna.tell(trial.number, value, STATES[outcome], skip_if_finished=True)
+        self.told[trial.number] = outcome
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the journal is the state."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: the journal is the state."""
+
+    # -- drawing ---------------------------------------------------------------------------------------
+
+    def _ask(self) -> optuna.Trial:
+        number = self.asked
+        modelled = self.sampler == "tpe" and len(self.told) >= startup_trials(self.total)
+        # A sampler of its own for every trial: what is drawn depends on the number and on the told
+        # trials, not on how often this process was restarted.
+        seed = derive_seed(self.seed, "sampler", number) & 0xFFFFFFFF
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group`
+            self.optuna.sampler = (
+                optuna.samplers.TPESampler(
+                    seed=seed, n_startup_trials=startup_trials(self.total), multivariate=True, group=True
+                )
+                if self.sampler == "tpe"
+                else optuna.samplers.RandomSampler(seed=seed)
+            )
+        if self.waiting:
+            self.waiting -= 1
+        elif self.points:
+            point = self.points.pop(0)
+            inside, outside = self.space.split_point(point.values)
+            attributes = {"source": point.source, "values": dict(point.values), "held": outside}
+            self.optuna.enqueue_trial(inside, user_attrs=attributes)
+        trial = self.optuna.ask()
+        if "source" not in trial.user_attrs:
+            trial.set_user_attr("source", "model" if modelled else "startup")
+        self._draw(trial)
+        return trial
+
+    def _draw(self, trial: optuna.Trial) -> None:
+        attributes = trial.user_attrs
+        drawn = self.space(trial, attributes.get("held"))
+        values = {**drawn, **attributes.get("values", {})}
+        fixed = self.space.context.fixed
+        files.write_json(
+            self.study.trial_folder(trial.number) / "hyperparameters.json",
+            {
+                "number": trial.number,
+                "source": attributes.get("source", "startup"),
+                "searched": {name: value for name, value in values.items() if name not in fixed},
+                "values": {**values, **fixed},
+                "iterations": self.iterations,
+                "seed": self.seed,
+            },
+        )
+
+
+def outcome_of(result: Mapping[str, Any]) -> str:
+    """What a trial that ended without an error ended as: its own word, or `pruned` by the scheduler."""
+    return str(result.get("outcome") or "pruned")

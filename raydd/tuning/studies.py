@@ -1,0 +1,251 @@
+"""A study on disk: its folder, its name, its lock, and what can be read from it without running anything."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raydd import config as configuration
+from raydd import files
+from raydd.config import StudyConfig
+from raydd.errors import StudyError, unknown
+
+CONFIG_FILE = "study.yaml"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as its files tell it.
+
+    Attributes:
+        number: the Optuna number, which is the trial's identity.
+        outcome: `complete`, `pruned`, `diverged`, `failed`, `interrupted` or `running`.
+        source: `default` (trial 0), `published`, `startup` or `model`.
+        hyperparameters: the searched names only.
+        val_accuracy, val_accuracy_std: fractions at the last evaluation; sd over its networks.
+        initial_accuracy: fraction of the initial images, before any iteration.
+        iteration, iterations: done, and asked for.
+        seconds: wall time of all attempts.
+        why: reason of a failure, or empty.
+    """
+
+    number: int
+    outcome: str
+    source: str
+    hyperparameters: dict[str, Any]
+    val_accuracy: float | None
+    val_accuracy_std: float | None
+    initial_accuracy: float | None
+    iteration: int
+    iterations: int
+    seconds: float | None
+    why: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class Study:
+    """A study's folder.
+
+    Args:
+        folder: absolute path of `<home>/studies/<name>`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: files.FileLock | None = None
+
+    def __reduce__(self) -> tuple[type[Study], tuple[Path]]:
+        return Study, (self.folder,)  # a copy in another process does not hold the lock
+
+    @property
+    def name(self) -> str:
+        """The study's name, which is its folder's."""
+        return self.folder.name
+
+    @property
+    def home(self) -> Path:
+        """Folder of all studies, assets and the local tracking store."""
+        return self.folder.parents[1]
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal of this study."""
+        return self.folder / "optuna.journal"
+
+    @property
+    def assets(self) -> Path:
+        """Assets shared by all studies of this home."""
+        return self.home / "assets"
+
+    def trial_folder(self, number: int) -> Path:
+        """Where trial `number` keeps everything."""
+        return self.folder / "trials" / str(number)
+
+    @property
+    def config(self) -> StudyConfig:
+        """The resolved configuration, as saved; the home is where the folder lies now."""
+        values = configuration.read_yaml(self.folder / CONFIG_FILE)
+        return configuration.build({**values, "home": str(self.home), "name": self.name})
+
+    # -- finding and making ----------------------------------------------------------------------------
+
+    @classmethod
+    def list(cls, home: str | Path) -> list[str]:
+        """Names of the studies under `home`, sorted."""
+        studies = Path(home).expanduser().absolute() / "studies"
+        return sorted(path.parent.name for path in studies.glob(f"*/{CONFIG_FILE}"))
+
+    @classmethod
+    def open(cls, home: str | Path, name: str) -> Study:
+        """An existing study.
+
+        Raises:
+            StudyError: there is none of that name under `home`.
+        """
+        home = Path(home).expanduser().absolute()
+        if (
+            re.fullmatch(configuration.NAME_PATTERN, name) is None
+            or not (home / "studies" / name / CONFIG_FILE).exists()
+        ):
+            raise StudyError(f"{unknown('study', name, cls.list(home))} in {home}")
+        return cls(home / "studies" / name)
+
+    @classmethod
+    def free_name(cls, home: str | Path, stem: str) -> str:
+        """`stem`, or `stem-2`, `stem-3`, ... whichever is not in use."""
+        studies = Path(home) / "studies"
+        number, name = 1, stem
+        while (studies / name).exists():
+            number += 1
+            name = f"{stem}-{number}"
+        return name
+
+    @classmethod
+    def create(cls, config: StudyConfig) -> Study:
+        """Make the study's folder with its `study.yaml`, and take its lock.
+
+        Raises:
+            StudyError: the name is in use, or the home cannot be written.
+        """
+        study = cls(config.folder)
+        try:
+            study.folder.parent.mkdir(parents=True, exist_ok=True)
+            study.folder.mkdir()
+        except FileExistsError:
+            raise StudyError(
+                f"name: study {study.name!r} exists already in {study.home}; take another name, "
+                f"or continue it with `raydd resume {study.name}`"
+            ) from None
+        except OSError as error:
+            raise StudyError(f"home: {study.home} cannot be written: {error.strerror}") from None
+        study.lock()
+        files.write_text(study.folder / CONFIG_FILE, configuration.dump_yaml(config))
+        return study
+
+    def lock(self) -> None:
+        """Take the study's lock, which dies with this process.
+
+        Raises:
+            StudyError: another process holds it.
+        """
+        lock = files.FileLock(self.folder / "lock")
+        if not lock.acquire():
+            raise StudyError(
+                f"study {self.name!r} is in use by another process on this machine or file system"
+            )
+        self._lock = lock
+
+    def unlock(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def is_running(self) -> bool:
+        """Whether some process holds the study's lock."""
+        lock = files.FileLock(self.folder / "lock")
+        if self._lock is not None or not lock.acquire():
+            return True
+        lock.release()
+        return False
+
+    def trials(self) -> list[TrialRecord]:
+        """All trials that were started, by number."""
+        numbers = sorted(int(path.name) for path in (self.folder / "trials").glob("*") if path.name.isdigit())
+        running = self.is_running() if numbers else False
+        return [self.trial(number, running=running) for number in numbers]
+
+    def trial(self, number: int, *, running: bool | None = None) -> TrialRecord:
+        """One trial.
+
+        Raises:
+            StudyError: the study has no trial of that number.
+        """
+        folder = self.trial_folder(number)
+        if not (folder / "hyperparameters.json").exists():
+            raise StudyError(f"study {self.name!r} has no trial {number}; it has {len(self.trials())} trials")
+        drawn = files.read_json(folder / "hyperparameters.json")
+        rows = files.read_jsonl(folder / "history.jsonl")
+        end = files.read_json(folder / "end.json") if (folder / "end.json").exists() else {}
+        evaluated = [row for row in rows if row.get("evaluated")]
+        last = evaluated[-1] if evaluated else {}
+        if running is None:
+            running = self.is_running()
+        return TrialRecord(
+            number=number,
+            outcome=end.get("outcome") or ("running" if running else "interrupted"),
+            source=drawn["source"],
+            hyperparameters=drawn["searched"],
+            values=drawn["values"],
+            val_accuracy=_number(last.get("val_accuracy")),
+            val_accuracy_std=_number(last.get("val_accuracy_std")),
+            initial_accuracy=_number(evaluated[0].get("val_accuracy")) if evaluated else None,
+            iteration=int(rows[-1]["iteration"]) if rows else 0,
+            iterations=int(drawn["iterations"]),
+            seconds=sum_of_attempts(rows),
+            why=end.get("why", ""),
+        )
+
+    def best(self) -> TrialRecord | None:
+        """The complete trial with the highest validation accuracy (a search estimate); ties go to the lowest number."""
+        complete = [
+            trial for trial in self.trials() if trial.outcome == "complete" and trial.val_accuracy is not None
+        ]
+        return max(complete, key=lambda trial: (trial.val_accuracy or 0.0, -trial.number), default=None)
+
+    def report(self) -> dict[str, Any] | None:
+        """The confirmation, if it has been made."""
+        path = self.folder / "confirm" / "report.json"
+        return files.read_json(path) if path.exists() else None
+
+    def links(self) -> dict[str, Any] | None:
+        """Where the study lies in MLflow: `uri`, `experiment_id`, `run_id`, `trials`."""
+        path = self.folder / "tracking.json"
+        return files.read_json(path) if path.exists() else None
+
+    def count_test_reading(self, **facts: Any) -> None:
+        """Append one reading of test data to the study's ledger."""
+        files.append_jsonl(self.folder / "test_ledger.jsonl", facts)
+
+    def test_readings(self) -> int:
+        """How often test data were read for this study."""
+        return len(files.read_jsonl(self.folder / "test_ledger.jsonl"))
+
+
+def sum_of_attempts(rows: list[dict[str, Any]]) -> float | None:
+    """Wall seconds over all attempts: the last `seconds` of each attempt, added up."""
+    last: dict[Any, float] = {}
+    for row in rows:
+        with contextlib.suppress(KeyError, TypeError):
+            last[row["attempt"]] = float(row["seconds"])
+    return sum(last.values()) if last else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

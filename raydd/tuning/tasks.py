@@ -1,0 +1,118 @@
+"""What runs as Ray tasks besides trials: assets, measurements, and the distillations of a confirmation.
+
+Plain module-level functions with plain arguments, so that they can also be called without Ray.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raydd import devices, files, jobs
+from raydd.config import StudyConfig
+from raydd.distillation.baselines import random_real
+from raydd.evaluation import evaluate
+from raydd.jobs import Job
+from raydd.storage import DistilledSet
+from raydd.tuning.studies import Study
+
+
+def open_study_job(folder: Path, fit: str = "train") -> Job:
+    """The job of the study in `folder` in a process that is prepared to compute."""
+    study = Study(folder)
+    config = study.config
+    devices.prepare_process(config.resources.cpus_per_trial)
+    measured_path = folder / "measured.json"
+    measured = files.read_json(measured_path) if measured_path.exists() else None
+    data = jobs.load(config.data, fit)
+    return jobs.open_job(config, data, asset_root=study.assets, measured=measured)
+
+
+def make_asset(folder: Path, index: int, fit: str = "train") -> dict[str, Any]:
+    """Train or find asset `index` of the study; returns its record (key, sha256 and what was measured)."""
+    job = open_study_job(folder, fit)
+    spec = job.method.assets(job.context)[index]
+    job.assets.get(spec)
+    return job.assets.record(spec)
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """What the space depends on, measured with the study's own seed."""
+    job = open_study_job(folder)
+    seed = Study(folder).config.seed
+    return job.method.measure(job.context, job.data, job.assets, seed, job.device)
+
+
+def distil_and_evaluate(
+    folder: Path, arm: Mapping[str, Any], seed: int, split: str, where: Path
+) -> dict[str, Any]:
+    """One distillation of one arm with a fresh seed, evaluated on `split` by every architecture.
+
+    Args:
+        folder: the study's folder.
+        arm: `method` (None: randomly chosen real images) and `hyperparameters`.
+        seed: seed of the distillation, its initial images and the evaluation's networks.
+        split: `val` or `test`.
+        where: folder that receives `distilled.safetensors` and, last, `result.json`.
+
+    Returns:
+        `result.json`: per net the accuracies, and the seconds.
+    """
+    config = Study(folder).config
+    begun = time.perf_counter()
+    job = open_study_job(folder, config.confirm.fit if split == "test" else "train")
+    if arm["method"] is None:
+        distilled = random_real(job.data, job.context, job.method.protocol, seed)
+    else:
+        if arm["method"] != job.method.name:
+            job = job.of_method(arm["method"])
+        distiller = job.distiller(arm["hyperparameters"], seed)
+        while distiller.progress < 1.0 - 1e-9:
+            distiller.step()
+        distilled = distiller.distilled()
+    where.mkdir(parents=True, exist_ok=True)
+    distilled.save(where / "distilled.safetensors", preview=where / "grid.png")
+    seconds = time.perf_counter() - begun
+    result = {
+        "seed": seed,
+        "split": split,
+        "nets": evaluate_nets(
+            distilled, job, config.confirm.nets or [config.evaluation.net], config, seed, split
+        ),
+        "bytes": (where / "distilled.safetensors").stat().st_size,
+        "distill_seconds": seconds,
+        "seconds": time.perf_counter() - begun,
+    }
+    files.write_json(where / "result.json", result)
+    return result
+
+
+def evaluate_nets(
+    distilled: DistilledSet, job: Job, nets: list[str], config: StudyConfig, seed: int, split: str
+) -> dict[str, Any]:
+    """Accuracies of every architecture of `nets`, by name."""
+    results = {}
+    for net in nets:
+        result = evaluate(
+            distilled,
+            job.data,
+            net=net,
+            protocol=config.evaluation.protocol,
+            epochs=config.confirm.epochs or config.evaluation.epochs,
+            repeats=config.confirm.repeats,
+            seed=seed,
+            split=split,
+            device=str(job.device),
+        )
+        results[net] = {
+            "values": list(result.values),
+            "mean": result.mean,
+            "net_sd": result.std,
+            "protocol": result.protocol,
+            "epochs": result.epochs,
+            "optimisation_steps": result.optimisation_steps,
+            "label_regime": result.label_regime,
+        }
+    return results

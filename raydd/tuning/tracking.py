@@ -1,0 +1,284 @@
+"""`Tracker`: everything that raydd writes into MLflow; no other module imports it.
+
+The methods only queue, one thread writes (`raydd.tuning.outbox`), and `raydd.tuning.runs` knows what.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raydd.errors import TrackingError
+from raydd.files import FileLock
+from raydd.tuning.mlflow_limits import now
+from raydd.tuning.outbox import Outbox
+from raydd.tuning.runs import Connection, StudyRuns
+from raydd.tuning.store_uri import check, is_server, redact, scheme, sqlite_path, ui_command, ui_url
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["Tracker", "redact", "ui_command", "ui_url"]
+
+OBJECTIVE = "val_accuracy"
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # MLflow's seven take minutes; the outbox tries again itself
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+STUDY = "study"  # owner of the parent run's entries; those of a trial belong to its number
+
+
+class Tracker:
+    """Writes one study into one MLflow experiment; every method returns at once and never raises.
+
+    What cannot be written is found in `problems`. A metric is identified by (trial, step, name) and is
+    written once, also when a resumed study logs it again: logging a whole history anew fills gaps only.
+
+    Args:
+        uri: absolute tracking address; see `preflight`.
+        experiment: name of the experiment.
+        artifact_root: artifact folder of an experiment in a database store; ignored where a server keeps them.
+        capacity: entries that may wait for a slow store before the oldest reports are dropped.
+    """
+
+    def __init__(
+        self, uri: str, experiment: str, *, artifact_root: Path | None, capacity: int = 10_000
+    ) -> None:
+        self._uri, self._experiment = uri, experiment
+        connect = functools.partial(_connect, uri, experiment, artifact_root)
+        self._outbox = Outbox(self._deliver, patience=_patience, phrase=_phrase, capacity=capacity)
+        self._runs = StudyRuns(connect, self._outbox.report)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Ray pickles the callbacks of a search into a file, which is no place for a thread or a password.
+        return functools.partial(Tracker, artifact_root=None), (redact(self._uri), self._experiment)
+
+    @staticmethod
+    def preflight(uri: str, experiment: str, artifact_root: Path | None) -> None:
+        """Make the store and the experiment ready, in the driver, before any worker starts.
+
+        A database is filled with its tables at its first use (seconds); a server must answer within seconds.
+
+        Raises:
+            TrackingError: the store cannot be used; one sentence, with the remedy where there is one.
+        """
+        check(uri)
+        shown, path = redact(uri), sqlite_path(uri)
+        try:
+            if artifact_root is not None and not is_server(uri):
+                artifact_root.mkdir(parents=True, exist_ok=True)
+            if path is None:
+                _answers(uri)
+                _connect(uri, experiment, artifact_root)
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Two first searches in one home must not both make the tables.
+            with FileLock(path.with_name(f".{path.name}.lock")):
+                _connect(uri, experiment, artifact_root)
+        except TrackingError:
+            raise
+        except ImportError as error:
+            raise TrackingError(
+                f"tracking.uri: {shown} needs a database driver ({error}); install raydd[server] and write "
+                "postgresql+psycopg2://..."
+            ) from None
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            raise TrackingError(f"cannot use the tracking store {shown}: {error.strerror}{where}") from None
+        except Exception as error:
+            if "out-of-date database schema" in str(error):
+                raise TrackingError(
+                    f"the tracking store {shown} was made by another MLflow; back it up, then run "
+                    f"`mlflow db upgrade {shown}`"
+                ) from None
+            raise TrackingError(f"cannot use the tracking store {shown}: {_phrase(error)}") from None
+
+    def open_study(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        description: str,
+        dataset: Mapping[str, str],
+        files: Sequence[Path] = (),
+    ) -> None:
+        """Open the parent run; one with the same study name (and `raydd.study_id`, if given) is reopened.
+
+        Args:
+            name: the study's name, and the run's.
+            params: settings that hold for all trials; nested ones become `a.b`. Where an extended study
+                changes one, the new value becomes the tag `raydd.changed.<name>`: params are write-once.
+            tags: tags of the parent. `raydd.study_id` tells apart equal names on a shared server.
+            description: Markdown shown at the top of the run.
+            dataset: `name`, `fingerprint` (hex), `source` (path or address), `context` (`training`); or empty.
+            files: artifacts of the parent, under their own names.
+        """
+        arguments = (name, dict(params), dict(tags), description, dict(dataset), list(files))
+        self._outbox.put(STUDY, lambda: self._runs.open_study(*arguments))
+
+    def open_trial(self, number: int, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Open the child run of a trial, or reopen it; `params` are the searched values only."""
+        arguments = (number, dict(params), dict(tags))
+        self._outbox.put(number, lambda: self._runs.open_trial(*arguments))
+
+    def log_trial(self, number: int, metrics: Mapping[str, float], step: int) -> None:
+        """Log one report at `step` (iterations). NaN is kept, infinities are left out."""
+        time = now()
+        self._outbox.put(number, data=[(name, value, step, time) for name, value in metrics.items()])
+
+    def trial_artifacts(self, number: int, files: Mapping[str, Path]) -> None:
+        """Copy files into the child run: artifact path (`distilled/grid.png`) to file; missing ones are skipped."""
+        chosen = dict(files)
+        self._outbox.put(number, lambda: self._runs.upload(self._runs.run_of(number), chosen))
+
+    def close_trial(
+        self, number: int, outcome: str, why: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """End the child run; `metrics` (such as `seconds`) are logged at its last step.
+
+        `outcome` is `complete`, `pruned`, `diverged`, `failed` or `interrupted`; `why` a sentence for people.
+        """
+        arguments = (number, outcome, why, dict(metrics or {}))
+        self._outbox.put(number, lambda: self._runs.close_trial(*arguments))
+
+    def log_study(
+        self,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Set figures and tags of the parent run; a later value replaces an earlier one."""
+        arguments = (dict(metrics), dict(tags or {}), description)
+        self._outbox.put(STUDY, lambda: self._runs.log_study(*arguments))
+
+    def study_artifacts(self, files: Mapping[str, Path]) -> None:
+        """`trial_artifacts` of the parent run."""
+        chosen = dict(files)
+        self._outbox.put(STUDY, lambda: self._runs.upload(self._runs.parent_run(), chosen))
+
+    def close_study(self, status: str = "FINISHED") -> None:
+        """Close every child that is still open as `interrupted`, then the parent as `status`."""
+        self._outbox.put(STUDY, lambda: self._runs.close_study(status))
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all is written or given up; False if `timeout` seconds were not enough."""
+        return self._outbox.flush(timeout)
+
+    def close(self, timeout: float = 60) -> None:
+        """Write what is left, for at most `timeout` seconds; nothing can be logged afterwards."""
+        self._outbox.close(timeout)
+
+    @property
+    def problems(self) -> list[str]:
+        """The first few distinct problems, without secrets; empty when all was written."""
+        return self._outbox.problems
+
+    def links(self) -> dict[str, Any]:
+        """Where the study lies, as far as it is known: `uri` (no password), `experiment_id`, `run_id`, `trials`.
+
+        `run_id` is the parent's, `trials` maps numbers to run ids; both are empty before the first write.
+        """
+        return {
+            "uri": redact(self._uri),
+            "experiment_id": self._runs.experiment_id,
+            "run_id": self._runs.parent,
+            "trials": dict(self._runs.children),
+        }
+
+    def _deliver(self, owner: Hashable, reports: list[Any]) -> None:
+        assert isinstance(owner, int)
+        self._runs.log_trial(owner, reports)
+
+
+def _client(uri: str) -> MlflowClient:
+    _defaults()
+    from mlflow import MlflowClient
+
+    if "MLFLOW_LOGGING_LEVEL" not in os.environ:
+        # A failed write is logged with its whole traceback, in the middle of the progress table.
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _defaults() -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def _connect(uri: str, experiment: str, artifact_root: Path | None) -> Connection:
+    client = _client(uri)
+    from mlflow import entities
+
+    location = None if artifact_root is None or is_server(uri) else artifact_root.absolute().as_uri()
+    return Connection(client, entities, _experiment(client, experiment, location))
+
+
+def _experiment(client: MlflowClient, name: str, location: str | None) -> str:
+    """Id of the experiment, which is made if it is missing; writes in any case, so that it fails early."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            client.create_experiment(name, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+                raise
+        found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"tracking.experiment: {name!r} was deleted in the tracking store; restore it "
+            f"(mlflow experiments restore -x {found.experiment_id}) or take another name"
+        )
+    client.set_experiment_tag(found.experiment_id, "mlflow.experiment.primaryMetric.name", OBJECTIVE)
+    client.set_experiment_tag(found.experiment_id, "mlflow.experiment.primaryMetric.greaterIsBetter", "True")
+    return found.experiment_id
+
+
+def _answers(uri: str) -> None:
+    """Ask a server for a sign of life, with its certificates and login; any answer will do."""
+    if scheme(uri) not in ("http", "https"):
+        return
+    _defaults()
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    try:
+        http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=5)
+    except Exception:
+        raise TrackingError(
+            f"the MLflow server {redact(uri)} does not answer within 5 s; start it, or leave out "
+            "tracking.uri to keep the runs in a file under the home"
+        ) from None
+
+
+def _phrase(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return redact(lines[0] if lines else type(error).__name__)[:300]
+
+
+def _patience(error: Exception, failures: int) -> float | None:
+    """Seconds until an entry is worth another try; None where the store understood and refused."""
+    code = getattr(error, "error_code", "")
+    unreachable = (
+        type(error).__name__ == "OperationalError"  # sqlite is busy, or its file is gone
+        or code == "TEMPORARILY_UNAVAILABLE"
+        or (code == "INTERNAL_ERROR" and str(error).startswith("API request to"))
+    )
+    confused = code == "INTERNAL_ERROR" and (hasattr(error, "json") or "too many 500 error" in str(error))
+    if not unreachable and not confused:
+        return None
+    if confused and failures >= 5:  # a server that chokes on this one entry must not hold up the rest
+        return None
+    return min(0.5 * 2.0 ** (failures - 1), 30.0)

@@ -1,0 +1,73 @@
+"""IID on DM: what is searched, and the authors' settings."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from search_spaces import dm, published
+
+if TYPE_CHECKING:
+    from raydd.registry import Context, Suggests
+    from search_spaces.published import Scalar
+
+PUBLISHED = (
+    published.Published(
+        "cifar10",
+        (10,),
+        {"lr_img": 1.0, "lambda_cc": 0.05, "lambda_cm": 0.01, "cc_form": "sum"},
+        "main_DM_IID.py of the authors' repository IID, L240 and L246, with its README's command",
+    ),
+)
+ALPHA = 0.02  # the exponent's scale in the authors' commented lines, L248-251
+B_UNMEASURED = 0.5  # methods.md 4.2: beta from 1.0 to 1.5 where nothing was measured
+B_DECADES = 3.0
+
+
+def largest_b(context: Context) -> float:
+    """Upper end of b = beta - 1: exp(alpha * d95) - 1, which lets 95 % of the initial images be.
+
+    d95, the 95th percentile of d over the initial images under the pool, is measured once per study. The
+    exponential goes on linearly beyond 10, as in the loss.
+    """
+    if "d95" not in context.measured:
+        return B_UNMEASURED
+    exponent = float(context.fixed.get("alpha", ALPHA)) * context.measured["d95"]
+    value = math.expm1(exponent) if exponent <= 10.0 else math.exp(10.0) * (exponent - 9.0) - 1.0
+    return max(value, 1e-6)  # equal initial images leave nothing to search, but the range must not be empty
+
+
+def space(trial: Suggests, context: Context) -> dict[str, Scalar]:
+    """Draw what is searched, leaving out what is fixed and what has no effect.
+
+    `lr_img`, `lambda_cc` and `lambda_cm` are log-uniform, because the losses are sums and L_CM is of 4th
+    order in the features' scale. `beta` exists with `cc_form = hinge_exp` only and is drawn as `b`:
+    beta = 1 + b, b log-uniform over three decades up to `largest_b`, because every beta <= 1 has one gradient.
+    At IPC 1 both terms of IID have no gradient, and `lr_img` alone is searched.
+    """
+    fixed = context.fixed
+    values = dm.space(trial, context)
+    if context.ipc == 1:
+        return values
+    if "lambda_cm" not in fixed:
+        values["lambda_cm"] = trial.suggest_float("lambda_cm", 1e-5, 1.0, log=True)
+    if "lambda_cc" not in fixed:
+        values["lambda_cc"] = trial.suggest_float("lambda_cc", 1e-4, 1.0, log=True)
+    elif fixed["lambda_cc"] == 0:
+        return values
+    if "cc_form" not in fixed:
+        values["cc_form"] = trial.suggest_categorical("cc_form", ["sum", "hinge_exp"])
+    if values.get("cc_form", fixed.get("cc_form")) == "hinge_exp" and "beta" not in fixed:
+        high = largest_b(context)
+        values["beta"] = 1.0 + trial.suggest_float("b", high * 10.0**-B_DECADES, high, log=True)
+    return values
+
+
+def points(context: Context) -> list[dict[str, Scalar]]:
+    """Published settings for exactly this dataset and IPC, best known first."""
+    return published.points(PUBLISHED, context)
+
+
+def published_for(context: Context) -> tuple[dict[str, Scalar], str]:
+    """Values and name of the setting that trial 0 uses; see `search_spaces.published.lookup`."""
+    return published.lookup(PUBLISHED, context)

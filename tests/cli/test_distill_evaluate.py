@@ -1,0 +1,183 @@
+"""`raydd distill` and `raydd evaluate` on real digits, with networks and lengths that take a second."""
+
+import json
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from raydd import files
+from raydd.cli import main
+from raydd.storage import DistilledSet
+
+SMALL = ["--hp", "net=convnet-w4", "--hp", "batch_real=8", "--ipc", "1", "--iterations", "3"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def distill(out, *arguments):
+    return run("distill", "dm", "--out", out, "--home", out.parent / "home", *SMALL, *arguments)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A distilled set, and what making it printed."""
+    out = tmp_path_factory.mktemp("made") / "set.safetensors"
+    result = distill(out, "--seed", "3", "--hp", "lr_img=1e-1")
+    assert result.exit_code == 0, result.output
+    return out, result.stdout
+
+
+def evaluate(file, *arguments):
+    return run("evaluate", file, "--net", "convnet-w4", "--epochs", "1", "--repeats", "2", *arguments)
+
+
+def test_distill_writes_the_set_with_a_preview_and_says_so(made):
+    out, said = made
+    distilled = DistilledSet.load(out)
+    assert distilled.pixels.shape == (10, 1, 8, 8)
+    manifest = distilled.manifest
+    assert (manifest["seed"], manifest["iteration"]) == (3, 3)
+    assert manifest["hyperparameters"]["lr_img"] == 0.1
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert said.splitlines()[-2].startswith(f"wrote {out}: 10 images of 10 classes, ")
+    assert said.splitlines()[-1] == f"measure it: raydd evaluate {out} --data digits"
+
+
+def test_distill_shows_its_losses(made):
+    _, said = made
+    lines = [line for line in said.splitlines() if line.startswith(("1/3", "2/3", "3/3"))]
+    assert len(lines) == 3
+    assert all("total " in line for line in lines)
+
+
+def test_distill_overwrites_only_when_told(made, tmp_path):
+    out = tmp_path / "set.safetensors"
+    out.write_bytes(b"mine")
+    result = distill(out)
+    assert result.exit_code == 2
+    assert (
+        result.stderr
+        == f"error: --out: {out} exists already; name another file, or overwrite it with --force\n"
+    )
+    assert out.read_bytes() == b"mine"
+    assert distill(out, "--force").exit_code == 0
+    assert DistilledSet.load(out).ipc == 1
+
+
+def test_distill_leaves_somebody_elses_picture_alone(tmp_path):
+    picture = tmp_path / "set.png"
+    picture.write_bytes(b"mine")
+    result = distill(tmp_path / "set.safetensors")
+    assert result.exit_code == 2
+    assert f"{picture} exists already" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--hp", "lambda_cc=1"], "lambda_cc"),
+        (["--hp", "lr_img"], "error: --hp: 'lr_img' is not NAME=VALUE\n"),
+        (["--hp", "lr_img=-1"], "lr_img: should be greater than 0, got -1"),
+        (["--ipc", "5000"], "ipc: 5000 images per class are asked for"),
+        (["--device", "gpu"], "'gpu' is not one of auto, cpu, cuda, cuda:N"),
+    ],
+)
+def test_distill_refuses_bad_input_and_writes_nothing(arguments, said, tmp_path):
+    out = tmp_path / "set.safetensors"
+    result = distill(out, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_distill_needs_a_place_it_can_write(tmp_path):
+    (tmp_path / "file").touch()
+    assert "cannot be written" in distill(tmp_path / "file" / "set.safetensors").stderr
+    assert "must end in .safetensors" in distill(tmp_path / "set.pt").stderr
+    if os.geteuid() != 0:  # root may write anywhere
+        tmp_path.chmod(0o500)
+        assert "cannot be written" in distill(tmp_path / "set.safetensors").stderr
+
+
+def test_evaluate_prints_percent_and_says_whose_spread_it_is(made):
+    result = evaluate(made[0], "--data", "digits")
+    assert result.exit_code == 0, result.output
+    title, heads, _, row, caption = result.stdout.splitlines()
+    assert title == "set.safetensors: dm on digits, ipc 1, 3 iterations, seed 3"
+    assert heads.split()[:6] == ["net", "accuracy", "%", "net", "sd", "only"]
+    assert row.split()[0] == "convnet-w4"
+    assert row.split()[3:8] == ["2", "1", "2", "test", "dsa"]
+    assert row.split()[8] == "hard"
+    assert caption.startswith("one distillation")
+
+
+def test_evaluate_gives_json_with_fractions_for_every_net(made):
+    result = evaluate(made[0], "--net", "convnet-w4,convnet-w8", "--repeats", "1", "--split", "val", "--json")
+    rows = json.loads(result.stdout)
+    assert [row["net"] for row in rows] == ["convnet-w4", "convnet-w8"]
+    assert all(0 <= row["values"][0] <= 1 and row["split"] == "val" for row in rows)
+    assert rows[0]["std"] is None  # one network has no spread, and NaN is not JSON
+
+
+def test_evaluate_is_reproducible_and_follows_its_seed(made):
+    first, again, other = (evaluate(made[0], "--json", "--seed", seed).stdout for seed in (0, 0, 1))
+
+    def values(text):
+        return [row["values"] for row in json.loads(text)]
+
+    assert values(first) == values(again)
+    assert values(first) != values(other)
+
+
+def test_evaluate_uses_the_split_that_the_set_was_distilled_under(tmp_path):
+    out = tmp_path / "set.safetensors"
+    assert distill(out, "--split-seed", "7", "--val-fraction", "0.3").exit_code == 0
+    assert evaluate(out).exit_code == 0
+    refused = evaluate(out, "--split-seed", "8")
+    assert refused.exit_code == 2
+    assert evaluate(out, "--split-seed", "8", "--allow-other-data").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--net", "convent"], "did you mean 'convnet'?"),
+        (["--net", ","], "--net: ',' names no network"),
+        (["--epochs", "0"], "--epochs: must be at least 1, got 0"),
+        (["--repeats", "0"], "must be at least 1, got 0"),
+        (["--protocol", "das"], "did you mean 'dsa'?"),
+        (["--data", "digit"], "did you mean 'digits'?"),
+    ],
+)
+def test_evaluate_refuses_bad_input(made, arguments, said):
+    result = evaluate(made[0], *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_evaluate_refuses_a_file_that_is_no_distilled_set(tmp_path):
+    file = tmp_path / "set.safetensors"
+    assert "there is no file" in evaluate(file).stderr
+    file.write_bytes(b"nonsense")
+    assert evaluate(file).exit_code == 2
+
+
+def test_readings_of_test_inside_a_study_are_counted(made, tmp_path):
+    folder = tmp_path / "studies" / "first"
+    inside = folder / "trials" / "0" / "distilled.safetensors"
+    inside.parent.mkdir(parents=True)
+    (folder / "study.yaml").write_text("method: dm\n")
+    inside.write_bytes(made[0].read_bytes())
+    assert evaluate(inside, "--split", "val").exit_code == 0
+    assert evaluate(inside, "--repeats", "0").exit_code == 2
+    assert not (folder / "test_ledger.jsonl").exists()
+    result = evaluate(inside, "--net", "convnet-w4,convnet-w8")
+    assert "test data were read 2 times in study first" in result.stdout
+    rows = files.read_jsonl(folder / "test_ledger.jsonl")
+    assert [(row["file"], row["net"]) for row in rows] == [
+        ("trials/0/distilled.safetensors", "convnet-w4"),
+        ("trials/0/distilled.safetensors", "convnet-w8"),
+    ]

@@ -1,0 +1,47 @@
+import json
+
+from click.testing import CliRunner
+
+from raydd import registry
+from raydd.cli import main
+from raydd.data import catalog
+
+
+def run(*arguments):
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_methods_are_listed_with_their_base_and_length():
+    row = next(line for line in run("methods").splitlines() if line.split()[:1] == ["iid"])
+    assert " dm " in row
+    assert "20000 iterations" in row
+
+
+def test_methods_as_json():
+    rows = {row["name"]: row for row in json.loads(run("methods", "--json"))}
+    assert set(rows) == set(registry.names())
+    assert (rows["iid"]["base"], rows["dm"]["base"], rows["iid"]["protocol"]) == ("dm", None, "dsa")
+
+
+def test_a_plug_in_that_cannot_be_loaded_is_listed_with_the_reason(tmp_path, monkeypatch):
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[raydd.methods]\nbroken = not_there:METHOD\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = {row["name"]: row for row in json.loads(run("methods", "--json"))}
+    assert rows["broken"] == {"name": "broken", "problem": "ModuleNotFoundError: No module named 'not_there'"}
+    assert "title" in rows["iid"]
+    assert "cannot be loaded: ModuleNotFoundError" in run("methods")
+
+
+def test_datasets_are_listed_with_their_facts():
+    row = next(line for line in run("datasets").splitlines() if line.split()[:1] == ["digits"])
+    assert [cell for cell in row.split() if cell.isdigit()][:3] == ["8", "1", "10"]
+    assert "or a folder:" in run("datasets")
+
+
+def test_datasets_as_json():
+    assert [row["name"] for row in json.loads(run("datasets", "--json"))] == [info.name for info in catalog()]

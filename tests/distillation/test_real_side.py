@@ -1,0 +1,104 @@
+"""The real side is a pure function of the seed and the iteration, and its statistics are those of the equations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from raydd import nets
+from raydd.augment import DSA
+from raydd.data import DataSplits
+from raydd.distillation import RealSide, Targets, local_covariance
+from raydd.seeding import generator
+
+CPU = torch.device("cpu")
+STRATEGY = "color_crop_cutout_flip_scale_rotate"
+
+
+def real_side(data: DataSplits, **changes: Any) -> RealSide:
+    arguments: dict[str, Any] = {
+        "net_spec": "convnet-w8",
+        "batch_real": 10,
+        "augmentation": STRATEGY,
+        "covariances": True,
+        "seed": 0,
+        "device": CPU,
+    }
+    return RealSide(data, **{**arguments, **changes})
+
+
+def same(first: Targets, second: Targets) -> bool:
+    weights = zip(first.net.state_dict().values(), second.net.state_dict().values())
+    assert first.covariances is not None
+    assert second.covariances is not None
+    return (
+        torch.equal(first.means, second.means)
+        and torch.equal(first.covariances, second.covariances)
+        and all(
+            a.op == b.op and torch.equal(a.uniforms, b.uniforms) for a, b in zip(first.draws, second.draws)
+        )
+        and all(torch.equal(a, b) for a, b in weights)
+    )
+
+
+def test_an_iteration_has_the_same_targets_whatever_came_before(data: DataSplits) -> None:
+    once = real_side(data)
+    in_order = [once.at(iteration) for iteration in range(3)]
+    torch.manual_seed(5)
+    torch.rand(7)
+    assert same(real_side(data).at(2), in_order[2])
+    assert same(once.at(0), in_order[0])
+    assert not torch.equal(in_order[0].means, in_order[1].means)
+    assert not torch.equal(real_side(data, seed=1).at(0).means, in_order[0].means)
+
+
+def test_the_statistics_are_those_of_the_augmented_real_batches(data: DataSplits) -> None:
+    targets = real_side(data, microbatch=4).at(3)
+    assert targets.covariances is not None
+    net = nets.build("convnet-w8", channels=3, size=8, classes=3, generator=generator(0, "matching_net", 3))
+    for class_ in range(3):
+        pixels = data.train.sample(class_, 10, generator(0, "real_batch", 3, class_))
+        draw = DSA(STRATEGY).draw(generator(0, "augmentation", 3, class_))
+        images = DSA(STRATEGY)(data.normalisation.apply(pixels), draw)
+        with torch.no_grad():
+            torch.testing.assert_close(targets.means[class_], net.embed(images).mean(0), rtol=1e-5, atol=1e-6)
+            expected = local_covariance(net.local_features(images))
+        torch.testing.assert_close(targets.covariances[class_], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("microbatch", [16, 32, 64])
+def test_the_micro_batch_does_not_change_what_is_measured(data: DataSplits, microbatch: int) -> None:
+    one = real_side(data, batch_real=64, microbatch=1000).at(0)
+    parts = real_side(data, batch_real=64, microbatch=microbatch).at(0)
+    torch.testing.assert_close(parts.means, one.means, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(parts.covariances, one.covariances, rtol=1e-5, atol=1e-6)
+
+
+def test_a_small_class_gives_all_its_images_once(data: DataSplits) -> None:
+    targets = real_side(data, batch_real=256, augmentation="").at(0)
+    members = data.train.take((data.train.labels == 1).nonzero()[0])
+    with torch.no_grad():
+        expected = targets.net.embed(data.normalisation.apply(members)).mean(0)
+    torch.testing.assert_close(targets.means[1], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("net", ["convnet-w8", "resnet18-w4"])
+def test_covariances_do_not_change_a_bit_of_the_means(data: DataSplits, net: str) -> None:
+    with_covariances = real_side(data, net_spec=net).at(0)
+    without = real_side(data, net_spec=net, covariances=False).at(0)
+    assert without.covariances is None
+    assert torch.equal(with_covariances.means, without.means)
+
+
+def test_classes_draw_their_own_augmentation_and_nothing_carries_a_graph(data: DataSplits) -> None:
+    side = real_side(data)
+    ops = {tuple(draw.op for draw in side.at(iteration).draws) for iteration in range(8)}
+    assert len(ops) > 4
+    assert any(len(set(row)) > 1 for row in ops)
+    targets = side.at(0)
+    assert targets.covariances is not None
+    assert not targets.means.requires_grad
+    assert not targets.covariances.requires_grad
+    assert not any(parameter.requires_grad for parameter in targets.net.parameters())

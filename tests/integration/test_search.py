@@ -1,0 +1,294 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from raydd import DistilledSet, files
+from raydd import config as configuration
+from raydd.tuning import Study
+from raydd.tuning.searcher import open_optuna
+
+pytestmark = pytest.mark.integration
+
+
+def runs_of(study):
+    from mlflow.tracking import MlflowClient
+
+    links = study.links()
+    client = MlflowClient(links["uri"])
+    parent = client.get_run(links["run_id"])
+    children = client.search_runs(
+        [links["experiment_id"]], f"tags.mlflow.parentRunId = '{links['run_id']}'", max_results=1000
+    )
+    return client, parent, sorted(children, key=lambda child: int(child.data.tags["raydd.trial"]))
+
+
+def pixels(study, number):
+    return DistilledSet.load(study.trial_folder(number) / "distilled.safetensors").pixels
+
+
+def test_a_study_ends_with_every_trial_complete_and_a_confirmed_winner(finished):
+    study, result = finished
+    assert result.exit_code == 0
+    trials = study.trials()
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert {trial.outcome for trial in trials} == {"complete"}
+    assert [trial.iteration for trial in trials] == [6] * 4
+    assert all(0.0 <= trial.val_accuracy <= 1.0 for trial in trials)
+    assert result.report["winner"]["trial"] in range(4)
+    assert DistilledSet.load(study.folder / "distilled.safetensors").images().shape == (20, 1, 8, 8)
+    assert (study.folder / "grid.png").exists()
+
+
+def test_trial_0_is_the_published_setting_carried_over(finished):
+    study, _ = finished
+    first = study.trial(0)
+    assert first.source == "default"
+    assert first.hyperparameters["lambda_cc"] == 0.05
+    assert first.hyperparameters["lambda_cm"] == 0.01
+    assert first.hyperparameters["lr_img"] == 1.0
+
+
+def test_evaluations_happen_at_the_start_on_the_rungs_and_at_the_end_only(finished):
+    study, _ = finished
+    for number in range(4):
+        rows = files.read_jsonl(study.trial_folder(number) / "history.jsonl")
+        assert [row["iteration"] for row in rows if row["evaluated"]] == [0, 1, 2, 6]
+        assert [row["rung"] for row in rows if row["evaluated"]] == [0, 111, 333, 1000]
+        assert [row["iteration"] for row in rows] == list(range(7))
+
+
+def test_optuna_knows_every_trial_with_its_last_value(finished):
+    study, _ = finished
+    known = open_optuna(study.journal, study.name).trials
+    assert [trial.state for trial in known] == [optuna.trial.TrialState.COMPLETE] * 4
+    assert [trial.value for trial in known] == [trial.val_accuracy for trial in study.trials()]
+    assert set(known[0].intermediate_values) == {0, 1, 2, 6}
+
+
+def test_mlflow_holds_one_parent_with_one_child_a_trial_all_finished(finished):
+    study, result = finished
+    client, parent, children = runs_of(study)
+    assert parent.info.run_name == "first"
+    assert parent.info.status == "FINISHED"
+    assert [child.info.run_name for child in children] == ["0", "1", "2", "3"]
+    assert {child.info.status for child in children} == {"FINISHED"}
+    assert {child.data.tags["raydd.outcome"] for child in children} == {"complete"}
+    winner = next(arm for arm in result.report["arms"] if arm["name"] == "winner")
+    assert parent.data.metrics["confirmed/test_accuracy"] == pytest.approx(winner["mean"])
+    assert parent.data.metrics["random/test_accuracy"] >= 0
+    for child, trial in zip(children, study.trials()):
+        assert child.data.metrics["val_accuracy"] == pytest.approx(trial.val_accuracy)
+        assert set(child.data.params) == set(trial.hyperparameters)
+        steps = [metric.step for metric in client.get_metric_history(child.info.run_id, "val_accuracy")]
+        assert steps == [0, 1, 2, 6]
+        names = {item.path for item in client.list_artifacts(child.info.run_id, "distilled")}
+        assert names == {"distilled/grid.png", "distilled/distilled.safetensors"}
+
+
+def test_the_default_store_is_one_sqlite_file_with_artifacts_under_the_home(finished):
+    study, _ = finished
+    assert (study.home / "mlflow.db").exists()
+    assert any((study.home / "artifacts").rglob("grid.png"))
+
+
+def test_test_data_were_read_once_for_every_arm_and_seed_and_only_in_the_report(finished):
+    study, result = finished
+    ledger = files.read_jsonl(study.folder / "test_ledger.jsonl")
+    arms = len(result.report["arms"])
+    assert arms in (3, 4)
+    assert len(ledger) == arms * 2 == result.report["test_readings"]
+    assert {row["stage"] for row in ledger} == {"report"}
+
+
+def test_random_images_of_the_report_are_what_the_winner_started_from(finished):
+    study, result = finished
+    winner = study.folder / "confirm" / str(result.report["winner"]["trial"])
+    for index in range(2):
+        random = DistilledSet.load(
+            study.folder / "confirm" / "random" / f"report-{index}" / "distilled.safetensors"
+        )
+        tuned = DistilledSet.load(winner / f"report-{index}" / "distilled.safetensors")
+        assert random.manifest["seed"] == tuned.manifest["seed"]
+        assert random.manifest["iteration"] == 0
+        assert not torch.equal(random.pixels, tuned.pixels)
+        assert (random.pixels - tuned.pixels).abs().mean() < 0.5
+
+
+def test_the_same_command_gives_the_same_trials_and_bit_equal_sets(finished, tmp_path, small, run):
+    study, result = finished
+    again, second = run(small(tmp_path, "first"))
+    for one, other in zip(study.trials(), again.trials(), strict=True):
+        assert one.values == other.values
+        assert one.source == other.source
+        assert one.val_accuracy == other.val_accuracy
+        first_file = study.trial_folder(one.number) / "distilled.safetensors"
+        assert (
+            first_file.read_bytes() == (again.trial_folder(one.number) / "distilled.safetensors").read_bytes()
+        )
+    assert second.report["arms"] == result.report["arms"]
+    assert second.report["differences"] == result.report["differences"]
+
+
+def write_digits(folder, shuffle_test):
+    """Digits as images, a class a folder; with `shuffle_test` the test labels are permuted."""
+    data = load_digits()
+    order = np.random.default_rng(0).permutation(len(data.target))[:600]
+    for position, index in enumerate(order):
+        split = "test" if position < 100 else "val" if position < 200 else "train"
+        label = data.target[index]
+        if shuffle_test and split == "test":
+            label = (label + 3) % 10
+        path = folder / split / str(label) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((data.images[index] * 255 / 16).astype(np.uint8)).save(path)
+
+
+def test_shuffled_test_labels_change_no_figure_before_the_report(tmp_path, small, run):
+    studies = []
+    for shuffle in (False, True):
+        folder = tmp_path / ("shuffled" if shuffle else "true")
+        write_digits(folder, shuffle)
+        config = small(tmp_path / f"home-{shuffle}", "s", search__trials=3, data__name=str(folder))
+        studies.append(run(config))
+    (one, first), (other, second) = studies
+    for number in range(3):
+        assert one.trial(number).values == other.trial(number).values
+        rows = [files.read_jsonl(study.trial_folder(number) / "history.jsonl") for study in (one, other)]
+        keys = ("iteration", "val_accuracy", "val_accuracy_std", "loss/total")
+        assert [[row.get(key) for key in keys] for row in rows[0][1:]] == [
+            [row.get(key) for key in keys] for row in rows[1][1:]
+        ]
+        assert torch.equal(pixels(one, number), pixels(other, number))
+    winners = [files.read_json(study.folder / "confirm" / "winner.json") for study in (one, other)]
+    assert winners[0] == winners[1]
+    assert first.report["arms"][0]["runs"] != second.report["arms"][0]["runs"]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "raydd", *arguments]
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def test_an_interrupted_study_closes_its_runs_and_resumes_to_the_same_images(tmp_path, small, run):
+    changes = {"iterations": 60, "search__trials": 3, "search__scheduler": "none"}
+    whole, _ = run(small(tmp_path / "whole", "cut", **changes))
+    config = small(tmp_path / "cut", "cut", **changes)
+    path = tmp_path / "study.yaml"
+    path.write_text(configuration.dump_yaml(config))
+    log = (tmp_path / "log").open("w")
+    process = subprocess.Popen(command("search", str(path)), stdout=log, stderr=log)
+    study = Study(config.folder)
+    history = study.trial_folder(1) / "history.jsonl"
+    wait_for(lambda: process.poll() is not None or len(files.read_jsonl(history)) >= 5)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=120) == 130, (tmp_path / "log").read_text()
+    assert "raydd resume cut" in (tmp_path / "log").read_text()
+    outcomes = [trial.outcome for trial in study.trials()]
+    assert outcomes[0] == "complete"
+    assert "interrupted" in outcomes
+    _, parent, children = runs_of(study)
+    assert parent.info.status == "KILLED"
+    assert {child.info.status for child in children} <= {"FINISHED", "KILLED"}
+
+    resumed = subprocess.run(
+        command("resume", "cut", "--home", config.home), capture_output=True, text=True, timeout=300
+    )
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert [trial.outcome for trial in study.trials()] == ["complete"] * 3
+    for number in range(3):
+        assert torch.equal(pixels(study, number), pixels(whole, number))
+        assert study.trial(number).val_accuracy == whole.trial(number).val_accuracy
+    client, parent, children = runs_of(study)
+    assert parent.info.status == "FINISHED"
+    assert [child.info.run_name for child in children] == ["0", "1", "2"]
+    for child in children:
+        steps = [metric.step for metric in client.get_metric_history(child.info.run_id, "loss/total")]
+        assert len(steps) == len(set(steps))
+
+
+def test_two_drivers_on_one_study_are_refused(finished):
+    study, _ = finished
+    study.lock()
+    try:
+        result = subprocess.run(
+            command("resume", "first", "--home", str(study.home)), capture_output=True, text=True, timeout=120
+        )
+    finally:
+        study.unlock()
+    assert result.returncode == 2
+    assert "in use by another process" in result.stderr
+
+
+def test_a_plug_in_is_searched_and_its_broken_trials_do_not_end_the_study(tmp_path):
+    plugin = tmp_path / "plugin"
+    distribution = plugin / "throwaway-1.0.dist-info"
+    distribution.mkdir(parents=True)
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: throwaway\nVersion: 1.0\n")
+    (distribution / "entry_points.txt").write_text("[raydd.methods]\nthrowaway = throwaway:METHOD\n")
+    (plugin / "throwaway.py").write_text((Path(__file__).parent / "throwaway_plugin.txt").read_text())
+    config = {
+        "data.name": "digits",
+        "confirm.top": 1,
+        "confirm.rerank_seeds": 1,
+        "confirm.report_seeds": 2,
+        "confirm.max_report_seeds": 2,
+        "evaluation.net": "convnet-w8",
+        "search.concurrency": 1,
+    }
+    flags = [part for name, value in config.items() for part in ("--set", f"{name}={value}")]
+    arguments = [
+        "--ipc",
+        "1",
+        "--trials",
+        "8",
+        "--eval-epochs",
+        "2",
+        "--name",
+        "plug",
+        "--home",
+        str(tmp_path),
+        *flags,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(plugin)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    result = subprocess.run(
+        command("search", "throwaway", *arguments),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    study = Study(tmp_path / "studies" / "plug")
+    trials = study.trials()
+    outcome = {"calm": "complete", "broken": "failed", "infinite": "diverged"}
+    assert [trial.outcome for trial in trials] == [outcome[trial.hyperparameters["mood"]] for trial in trials]
+    assert {trial.outcome for trial in trials} == set(outcome.values())
+    assert {trial.why.split(": ")[-1] for trial in trials} == {
+        "",
+        "the throw-away method is broken",
+        "the throw-away method is infinite",
+    }
+    _, parent, children = runs_of(study)
+    assert parent.info.status == "FINISHED"
+    status = {"complete": "FINISHED", "failed": "FAILED", "diverged": "FAILED"}
+    assert [child.info.status for child in children] == [status[trial.outcome] for trial in trials]
+    state = {"complete": "COMPLETE", "failed": "FAIL", "diverged": "FAIL"}
+    known = open_optuna(study.journal, study.name).trials
+    assert [trial.state.name for trial in known] == [state[trial.outcome] for trial in trials]

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from raydd import nets
+from raydd.errors import ConfigError
+from raydd.seeding import generator
+
+
+def test_names_are_convnet_and_resnet18() -> None:
+    assert nets.names() == ["convnet", "resnet18"]
+
+
+@pytest.mark.parametrize(
+    "spec", ["convnet", "convnet-w32", "convnet-d2-w64", "convnet-w64-d2", "resnet18-w16"]
+)
+def test_a_good_specification_is_accepted(spec: str) -> None:
+    nets.validate(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("convnt", r"net: unknown net 'convnt': did you mean 'convnet'\? \(allowed: convnet, resnet18\)"),
+        ("", "unknown net ''"),
+        ("ConvNet", "unknown net 'ConvNet'"),
+        ("convnet-x3", "bad option 'x3' in 'convnet-x3'; convnet takes -dN .* and -wN"),
+        ("convnet-w", "bad option 'w'"),
+        ("convnet-", "bad option ''"),
+        ("convnet-w0", "bad option 'w0'"),
+        ("convnet-d11", "bad option 'd11'"),
+        ("convnet-w-3", "bad option 'w'"),
+        ("convnet-w32-w64", "bad option 'w64'.*each once"),
+        ("convnet-w٣", "bad option 'w٣'"),
+        ("resnet18-d2", "bad option 'd2' in 'resnet18-d2'; resnet18 takes -wN"),
+    ],
+)
+def test_a_bad_specification_is_refused_in_one_sentence(spec: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        nets.validate(spec)
+    assert len(caught.value.problems) == 1
+    with pytest.raises(ConfigError):
+        nets.build(spec, channels=3, size=32, classes=10, generator=generator(0, "x"))
+
+
+def test_the_order_of_options_does_not_matter() -> None:
+    one = nets.build("convnet-d1-w4", channels=1, size=8, classes=2, generator=generator(0, "x"))
+    other = nets.build("convnet-w4-d1", channels=1, size=8, classes=2, generator=generator(0, "x"))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("channels", "size", "classes"), [(0, 32, 10), (3, 3, 10), (3, 32, 0)])
+def test_impossible_images_are_refused(channels: int, size: int, classes: int) -> None:
+    with pytest.raises(ConfigError, match=f"got {channels}, {size} px and {classes}"):
+        nets.build("convnet", channels=channels, size=size, classes=classes, generator=generator(0, "x"))

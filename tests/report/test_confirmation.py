@@ -1,0 +1,137 @@
+import json
+
+import pytest
+
+from raydd.report import confirmation
+
+
+def arm(name, title, mean, net="convnet", n=5):
+    return {
+        "name": name,
+        "title": title,
+        "net": net,
+        "runs": [mean] * n,
+        "net_sd": 0.0123,
+        "mean": mean,
+        "sd": 0.0041 if n > 1 else float("nan"),
+        "low": mean - 0.01 if n > 1 else float("nan"),
+        "high": mean + 0.02 if n > 1 else float("nan"),
+        "n": n,
+        "optimisation_steps": 301,
+        "bytes": 31400,
+    }
+
+
+def difference(b, mean, resolved, text, net="convnet"):
+    return {"a": "winner", "b": b, "net": net, "mean": mean, "resolved": resolved, "text": text}
+
+
+@pytest.fixture
+def report():
+    return {
+        "protocol": {"name": "dsa", "epochs": 300, "repeats": 5, "split": "test"},
+        "label_regime": "hard",
+        "fit": "train",
+        "seeds": [11, 12, 13, 14, 15],
+        "winner": {"trial": 5, "hyperparameters": {"lambda_cc": 0.05}},
+        "default_name": "CIFAR-10's published setting, carried over",
+        "arms": [
+            arm("winner", "iid, trial 5", 0.523),
+            arm("default", "CIFAR-10's published setting, carried over", 0.492),
+            arm("base", "Distribution matching", 0.52),
+            arm("random", "randomly chosen real images", 0.401),
+        ],
+        "differences": [
+            difference("default", 0.031, True, "winner - carried-over = +3.1 [+2.0, +4.2]"),
+            difference("base", 0.003, False, "winner - DM: not resolved (+0.3 [-0.5, +1.1])"),
+            difference("random", 0.122, True, "winner - random = +12.2 [+11.0, +13.4]"),
+        ],
+        "stopped": "5 seeds made",
+        "half_width": 0.008,
+        "test_readings": 20,
+        "rerank": [{"trial": 5, "title": "iid, trial 5", "runs": [0.5], "mean": 0.5}],
+        "search_estimate": {"trial": 7, "val_accuracy": 0.541},
+    }
+
+
+def row(text, name):
+    return next(line.split() for line in text.splitlines() if line.split()[:1] == [name])
+
+
+def test_it_names_protocol_arms_differences_and_test_readings(report):
+    text = confirmation.text(json.loads(json.dumps(report)))
+    assert (
+        "Accuracy on test data: protocol dsa, 300 epochs, 5 nets for each distilled set, hard labels" in text
+    )
+    assert "5 fresh paired seeds (11, 12, 13, 14, 15), distilled from train only" in text
+    assert row(text, "winner")[-9:] == ["52.3", "[51.3,", "54.3]", "5", "0.4", "1.2", "301", "31.4", "kB"]
+    assert (
+        "winner - carried-over = +3.1 [+2.0, +4.2]; winner - DM: not resolved (+0.3 [-0.5, +1.1]); "
+        "winner - random = +12.2 [+11.0, +13.4]" in text
+    )
+    assert "Test data were read 20 times in this study." in text
+    assert "Search estimate of trial 7: 54.1 % on validation, chosen as the best of many" in text
+    assert "Re-ranked on validation, with fresh seeds: iid, trial 5 50.0." in text
+    assert "5 seeds made; the widest interval is +-0.8 points." in text
+
+
+def test_a_clear_win_carries_no_warning(report):
+    text = confirmation.text(report)
+    for sentence in ("Randomly chosen", "not shown", "No difference", "trial 0 itself", "worse than"):
+        assert sentence not in text
+
+
+def test_random_images_that_win_are_not_hidden(report):
+    report["differences"][2] = difference("random", -0.043, True, "winner - random = -4.3 [-5.0, -3.6]")
+    assert (
+        "Randomly chosen real images are better than the winner, by +4.3 points: on these data, distilling with "
+        "these settings does not pay." in confirmation.text(report)
+    )
+
+
+def test_a_draw_with_random_images_is_said(report):
+    report["differences"][2] = difference("random", 0.002, False, "winner - random: not resolved")
+    text = confirmation.text(report)
+    assert "The winner is not shown to be better than randomly chosen real images." in text
+    assert "No difference is resolved" not in text
+
+
+def test_when_nothing_is_resolved_it_says_so(report):
+    for one in report["differences"]:
+        one["resolved"] = False
+    assert "No difference is resolved: more seeds, or more trials, are needed" in confirmation.text(report)
+
+
+def test_a_winner_below_trial_0_is_said(report):
+    report["differences"][0] = difference("default", -0.02, True, "winner - carried-over = -2.0")
+    assert (
+        "The winner is worse than trial 0 (CIFAR-10's published setting, carried over): keep trial 0's setting."
+        in confirmation.text(report)
+    )
+
+
+def test_a_winner_that_is_trial_0_is_said(report):
+    report["winner"]["trial"] = 0
+    assert "The winner is trial 0 itself, CIFAR-10's published setting, carried over" in confirmation.text(
+        report
+    )
+
+
+def test_every_architecture_has_its_own_rows_and_sentences(report):
+    report["arms"].append(arm("winner", "iid, trial 5", 0.35, net="resnet18"))
+    report["differences"].append(difference("random", -0.05, True, "winner - random = -5.0", net="resnet18"))
+    text = confirmation.text(report)
+    assert "Randomly chosen real images are better than the winner on resnet18, by +5.0 points" in text
+    assert sum(line.split()[:1] == ["winner"] and "resnet18" in line for line in text.splitlines()) == 1
+
+
+def test_one_distillation_prints_net_sd_only(report):
+    report["arms"] = [arm("winner", "iid, trial 5", 0.523, n=1)]
+    text = confirmation.text(report)
+    assert "net sd only" in text
+    assert "nan" not in text
+
+
+def test_train_and_val_may_stand_beside_published_numbers(report):
+    report["fit"] = "train+val"
+    assert "distilled from train and validation images, as published numbers are" in confirmation.text(report)

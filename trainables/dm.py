@@ -1,0 +1,112 @@
+"""DM as raydd searches it: its hyperparameters, and where its space, settings and distiller are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from raydd.registry import Context, Distiller, Method, Scalar, Suggests
+from search_spaces import dm as spaces
+
+if TYPE_CHECKING:
+    import torch
+
+    from raydd.data import DataSplits
+    from raydd.storage import AssetStore
+
+DEFAULT_NET = "convnet"
+
+
+def check_net(spec: str, default: str) -> str:
+    """`spec`, if it names a network; torch stays unloaded for the default, which is known to be right."""
+    if spec != default:
+        from raydd import nets
+
+        nets.validate(spec)
+    return spec
+
+
+class DMHyperparameters(BaseModel):
+    """Every number of DM; the defaults are the paper's.
+
+    Attributes:
+        lr_img: step size on the normalised pixels, > 0.
+        momentum: of SGD on the pixels, in [0, 1).
+        batch_real: real images per class and iteration; at most all of the class are used.
+        net: matching network, drawn anew in every iteration.
+        init: `real` starts at real training images, `noise` at N(0, 1).
+        augmentation: DSA strategy in matching and evaluation; None is the dataset's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    lr_img: Annotated[float, Field(gt=0.0)] = 1.0
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    batch_real: Annotated[int, Field(ge=1)] = 256
+    net: str = DEFAULT_NET
+    init: Literal["real", "noise"] = "real"
+    augmentation: str | None = None
+
+    @field_validator("net")
+    @classmethod
+    def _net_known(cls, value: str) -> str:
+        return check_net(value, DEFAULT_NET)
+
+    @field_validator("augmentation")
+    @classmethod
+    def _augmentation_known(cls, value: str | None) -> str | None:
+        if value:
+            from raydd.augment import DSA
+
+            DSA(value)
+        return value
+
+
+class DMMethod(Method):
+    """Distribution matching."""
+
+    name = "dm"
+    title = "Distribution matching"
+    reference = "Zhao, Bilen: Dataset Condensation with Distribution Matching, WACV 2023, arXiv 2110.04181"
+    real_side = frozenset({"net", "batch_real", "augmentation"})
+
+    @property
+    def hyperparameters(self) -> type[DMHyperparameters]:
+        """Model of every number of DM."""
+        return DMHyperparameters
+
+    def defaults(self, context: Context) -> DMHyperparameters:
+        """Published setting that trial 0 uses, then `context.fixed`."""
+        values, _ = spaces.published_for(context)
+        return DMHyperparameters.model_validate({**values, **context.fixed})
+
+    def default_name(self, context: Context) -> str:
+        """What trial 0 is called in tables."""
+        return spaces.published_for(context)[1]
+
+    def points(self, context: Context) -> list[dict[str, Scalar]]:
+        """Published settings for exactly this dataset and IPC."""
+        return spaces.points(context)
+
+    def space(self, trial: Suggests, context: Context) -> dict[str, Scalar]:
+        """Draw `lr_img`."""
+        return spaces.space(trial, context)
+
+    def distiller(
+        self,
+        hyperparameters: BaseModel,
+        context: Context,
+        data: DataSplits,
+        assets: AssetStore,
+        seed: int,
+        device: torch.device,
+    ) -> Distiller:
+        """A distiller at iteration 0; DM needs no assets."""
+        from raydd.distillation import DM as Distillation
+
+        assert isinstance(hyperparameters, DMHyperparameters)
+        return Distillation(hyperparameters, context, data, seed, device)
+
+
+DM = DMMethod()
