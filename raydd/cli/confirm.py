@@ -35,4 +35,4 @@ def confirm(name: str, seeds: int | None, home: str | None, as_json: bool) -> No
     if as_json:
         output.emit_json(report)
     else:
-        click.echo(confirmation.text(report))
+        output.show(*confirmation.render(report))

@@ -16,16 +16,23 @@ if TYPE_CHECKING:
     from raydd.tuning import StudyResult
 
 
-def show(renderable: RenderableType) -> None:
-    """Print a table as wide as the terminal, or, into a pipe, as plain text whose rows are never wrapped."""
+def show(*blocks: RenderableType) -> None:
+    """Print tables and paragraphs, an empty line between them.
+
+    They are fitted to a terminal; in a pipe they are plain text whose rows are never wrapped.
+    """
     from rich.console import Console
 
     from raydd.report.plain import plain
 
-    if sys.stdout.isatty():
-        Console(highlight=False, markup=False, emoji=False).print(renderable)
-    else:
-        click.echo(plain(renderable))
+    console = Console(highlight=False, markup=False, emoji=False) if sys.stdout.isatty() else None
+    for number, block in enumerate(blocks):
+        if number:
+            click.echo()
+        if console is None:
+            click.echo(plain(block))
+        else:
+            console.print(block)
 
 
 def _plain(value: Any) -> Any:
@@ -56,11 +63,11 @@ def finish(result: StudyResult, home: str) -> None:
     from raydd.tuning.studies import Study
 
     records = Study(result.folder).trials()
-    if records:
-        show(trials.table(records))
+    blocks = [trials.table(records)] if records else []
     if result.report is not None:
-        click.echo(confirmation.text(result.report))
-        click.echo()
+        blocks += confirmation.render(result.report)
+    show(*blocks)
+    click.echo()
     if result.message:
         click.echo(result.message)
     arguments = study_arguments(result.name, home)

@@ -43,8 +43,8 @@ def show(name: str, home: str | None, as_json: bool) -> None:
     elif as_json:
         output.emit_json({"study": study.name, "trials": trials.as_rows(records), "report": report})
     else:
-        output.show(trials.table(records, title=f"study {study.name}"))
-        click.echo(confirmation.text(report) if report else "not confirmed on test data yet")
+        confirmed = confirmation.render(report) if report else ["not confirmed on test data yet"]
+        output.show(trials.table(records, title=f"study {study.name}"), *confirmed)
 
 
 def _number(study: Study, trial: str) -> int:

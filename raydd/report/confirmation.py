@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -12,22 +12,28 @@ from rich.text import Text
 from raydd import wording
 from raydd.report.plain import plain
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
-def text(report: Mapping[str, Any]) -> str:
-    """A confirmation report (the content of `report.json`) as plain text, without a newline at the end.
+
+def render(report: Mapping[str, Any]) -> list[RenderableType]:
+    """A confirmation report (the content of `report.json`) as paragraphs and a table, for a terminal.
 
     The protocol comes first, then a row for every arm and net, the verdict on every paired difference, a
     sentence for what a reader must not miss (random images win; nothing is resolved), and how often test data
     were read.
     """
-    blocks = [
-        _protocol(report),
-        plain(_arms(report)),
+    paragraphs = [
         "; ".join(difference["text"] for difference in report["differences"]),
         "\n".join(_warnings(report)),
         _end(report),
     ]
-    return "\n\n".join(block for block in blocks if block)
+    return [Text(_protocol(report)), _arms(report), *(Text(one) for one in paragraphs if one)]
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """What `render` gives, as plain text without a newline at the end."""
+    return "\n\n".join(plain(block) for block in render(report))
 
 
 def _protocol(report: Mapping[str, Any]) -> str:
@@ -40,7 +46,7 @@ def _protocol(report: Mapping[str, Any]) -> str:
     )
     return (
         f"Accuracy on {protocol['split']} data: protocol {protocol['name']}, {protocol['epochs']} epochs, "
-        f"{_count(protocol['repeats'], 'net')} for each distilled set, {report['label_regime']} labels,\n"
+        f"{_count(protocol['repeats'], 'net')} for each distilled set, {report['label_regime']} labels, "
         f"{_count(len(seeds), 'fresh paired seed')} ({', '.join(map(str, seeds))}), {fit}."
     )
 

@@ -138,15 +138,25 @@ class DistilledSet:
         distilled._check(path)
         return distilled
 
+    def _read_needed(self) -> tuple[object, ...]:
+        """Read what a training needs of the manifest, so that what is missing is found on loading."""
+        check_decode(self.manifest["decode"])
+        return self.recipe["protocol"], self.recipe["augmentation"], self.normalisation, self.fingerprint
+
     def _check(self, path: Path) -> None:
         try:
-            count = self.manifest["ipc"] * self.manifest["classes"]
+            count = self.ipc * self.classes
             shape = (count, self.manifest["channels"], self.manifest["size"], self.manifest["size"])
-            check_decode(self.manifest["decode"])
-        except (KeyError, TypeError) as error:
+            self._read_needed()
+        except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} carries a manifest without a usable {error}") from None
         if tuple(self.pixels.shape) != shape or tuple(self.targets.shape) != (count,):
             raise ArtifactError(
                 f"{path} holds pixels of shape {tuple(self.pixels.shape)} and {self.targets.numel()} labels, "
                 f"but its manifest says {shape}"
+            )
+        if self.pixels.dtype != torch.float32 or self.targets.dtype != torch.int64:
+            raise ArtifactError(
+                f"{path} holds {self.pixels.dtype} pixels and {self.targets.dtype} labels, "
+                "but a distilled set has torch.float32 and torch.int64"
             )

@@ -52,7 +52,6 @@ class StudyRuns:
         self._connected: Connection | None = None
         self._identity: dict[str, str] = {}
         self._common: dict[str, str] = {}
-        self._open: set[int] = set()
         self._written: dict[int, set[tuple[str, int]]] = {}
         self._latest: dict[str, float] = {}
         self._clock = 0
@@ -94,9 +93,7 @@ class StudyRuns:
         self.upload(self.parent, {file.name: file for file in files})
 
     def open_trial(self, number: int, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Find or make a child run; does nothing while it is open."""
-        if number in self._open:
-            return
+        """Find or make a child run; an open one stays as it is."""
         store, known = self._store(), self.children.get(number)
         identity = {**self._identity, "raydd.trial": str(number), "mlflow.parentRunId": self.parent_run()}
         if known is None:
@@ -114,7 +111,6 @@ class StudyRuns:
                     store.client.delete_tag(known, stale)
         self.children[number] = run.info.run_id
         self._describe(run, params, {**self._common, **tags, **identity})
-        self._open.add(number)
 
     def log_trial(self, number: int, reports: Iterable[Report]) -> None:
         """Write what the child run does not hold yet, the first value of each (name, step)."""
@@ -138,7 +134,6 @@ class StudyRuns:
             self.log_trial(number, [(name, value, step, now()) for name, value in metrics.items()])
         self._tag(run_id, {"raydd.outcome": outcome} | ({"raydd.why": why} if why else {}))
         self._store().client.set_terminated(run_id, STATUS.get(outcome, "FAILED"))
-        self._open.discard(number)
         self._written.pop(number, None)  # of thousands of trials only those that run stay in memory
 
     def log_study(

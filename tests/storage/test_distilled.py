@@ -122,6 +122,9 @@ def test_the_preview_beside_it_shows_one_row_per_class(distilled: DistilledSet, 
         ),
         ({"decode": {"kind": "factor", "factor": 2}}, r"decode specification .*'factor': 2.* is not"),
         ({"classes": None}, r"carries a manifest without a usable 'classes'$"),
+        ({"data": {"name": "colours"}}, r"carries a manifest without a usable 'fingerprint'$"),
+        ({"evaluation": {"net": "convnet"}}, r"carries a manifest without a usable 'protocol'$"),
+        ({"normalisation": None}, r"carries a manifest without a usable 'normalisation'$"),
         ({"schema": None}, r"carries a manifest that cannot be read$"),
     ],
 )
@@ -131,6 +134,13 @@ def test_a_manifest_that_does_not_fit_is_refused(
     path = distilled.save(tmp_path / "set.safetensors")
     rewrite(path, **change)
     with pytest.raises(ArtifactError, match=sentence):
+        DistilledSet.load(path)
+
+
+def test_other_number_formats_are_refused(distilled: DistilledSet, tmp_path: Path) -> None:
+    path = distilled.save(tmp_path / "set.safetensors")
+    rewrite(path, tensors={"pixels": distilled.pixels.half(), "targets": distilled.targets})
+    with pytest.raises(ArtifactError, match=r"holds torch.float16 pixels and torch.int64 labels, but"):
         DistilledSet.load(path)
 
 

@@ -553,10 +553,15 @@ class Refusal(Exception):
         self.__dict__.update(extra)
 
 
+class OperationalError(Exception):
+    """Of the name that SQLAlchemy gives to a locked or missing sqlite file."""
+
+
 def test_an_absent_store_is_tried_for_ever_and_a_refusal_once():
     unreachable = Refusal("INTERNAL_ERROR", "API request to http://h failed with exception refused")
     assert [_patience(unreachable, n) for n in (1, 2, 3, 7, 100)] == [0.5, 1.0, 2.0, 30.0, 30.0]
     assert _patience(Refusal("TEMPORARILY_UNAVAILABLE"), 1) == 0.5
+    assert _patience(OperationalError("unable to open database file"), 1) == 0.5
     assert _patience(Refusal("INVALID_PARAMETER_VALUE"), 1) is None
     assert _patience(OSError("disk full"), 1) is None
 

@@ -1,0 +1,100 @@
+"""The target bank: statistics of the real side, computed by one trial and found again by all others.
+
+The real side of an iteration depends on nothing that is searched, so its statistics are the same for every
+trial of a study (common random numbers) and for the arms of a confirmation that share a seed. What is
+read is bit for bit what would have been computed; what cannot be stored is computed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from raydd.files import digest, write_bytes, write_json
+
+BLOCK = 10  # iterations of one file: few files, and little is lost when a trial ends within a block
+LIMIT_GB = 4.0
+KEEP_FREE_GB = 5.0
+
+Statistics = Mapping[str, torch.Tensor]
+
+
+class TargetBank:
+    """Folder `<root>/<key>/` with one safetensors file for every block of iterations.
+
+    Args:
+        root: folder of all banks.
+        facts: everything that the statistics depend on, JSON-able; the key is their digest.
+        device: where statistics are returned.
+    """
+
+    def __init__(self, root: Path, facts: Mapping[str, Any], device: torch.device) -> None:
+        self.facts = dict(facts)
+        self.folder = root / digest(self.facts)[:32]
+        self.device = device
+        self.limit = float(os.environ.get("RAYDD_BANK_GB", LIMIT_GB)) * 2**30
+        self._number = -1
+        self._read: dict[str, torch.Tensor] | None = None
+        self._made: dict[int, Statistics] = {}
+
+    def get(self, iteration: int, compute: Callable[[], Statistics]) -> Statistics:
+        """Statistics of `iteration`, read where a whole block was stored, otherwise computed.
+
+        Args:
+            iteration: >= 0.
+            compute: makes the statistics as named float32 tensors on the bank's device.
+        """
+        number, within = divmod(iteration, BLOCK)
+        if number != self._number:
+            self._number, self._made, self._read = number, {}, self._load(number)
+        if self._read is not None:
+            prefix = f"{within}/"
+            return {
+                name.removeprefix(prefix): tensor.to(self.device)
+                for name, tensor in self._read.items()
+                if name.startswith(prefix)
+            }
+        made = compute()
+        self._made[within] = {name: tensor.cpu() for name, tensor in made.items()}
+        if len(self._made) == BLOCK:
+            self._store(number)
+        return made
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.safetensors"
+
+    def _load(self, number: int) -> dict[str, torch.Tensor] | None:
+        try:
+            return safetensors.torch.load_file(self._path(number))
+        except (OSError, safetensors.SafetensorError):
+            return None
+
+    def _store(self, number: int) -> None:
+        tensors = {
+            f"{within}/{name}": tensor.contiguous()
+            for within, statistics in self._made.items()
+            for name, tensor in statistics.items()
+        }
+        self._made = {}
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        # A bank saves time; a full disk or a lost race must never cost a trial.
+        with contextlib.suppress(OSError):
+            if self._path(number).exists() or not self._room_for(size):
+                return
+            if not (self.folder / "facts.json").exists():
+                write_json(self.folder / "facts.json", self.facts)
+            write_bytes(self._path(number), safetensors.torch.save(tensors))
+
+    def _room_for(self, size: int) -> bool:
+        root = self.folder.parent
+        root.mkdir(parents=True, exist_ok=True)
+        used = sum(entry.stat().st_size for entry in root.glob("*/*.safetensors"))
+        return used + size <= self.limit and shutil.disk_usage(root).free - size >= KEEP_FREE_GB * 2**30
