@@ -106,7 +106,7 @@ class DMMethod(Method):
         from raydd.distillation import DM as Distillation
 
         assert isinstance(hyperparameters, DMHyperparameters)
-        return Distillation(hyperparameters, context, data, seed, device)
+        return Distillation(hyperparameters, context, data, seed, device, assets.bank)
 
 
 DM = DMMethod()

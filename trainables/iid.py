@@ -140,7 +140,7 @@ class IIDMethod(Method):
         assert isinstance(hyperparameters, IIDHyperparameters)
         acts = hyperparameters.lambda_cc > 0 and context.ipc > 1
         extractors = assets.get(pool(hyperparameters)) if acts else []
-        return Distillation(hyperparameters, context, data, extractors, seed, device)
+        return Distillation(hyperparameters, context, data, extractors, seed, device, assets.bank)
 
 
 IID = IIDMethod()

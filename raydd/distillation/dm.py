@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -35,6 +36,7 @@ class DM:
         data: only `data.train` is read.
         seed: of the run; every draw derives from it.
         device: where to compute.
+        bank: folder of the target bank, see `RealSide`.
     """
 
     method: ClassVar[str] = "dm"
@@ -47,6 +49,7 @@ class DM:
         data: DataSplits,
         seed: int,
         device: torch.device,
+        bank: Path | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.context = context
@@ -64,6 +67,7 @@ class DM:
             self.needs_covariances,
             seed,
             device,
+            bank=bank,
         )
         images = initial_images(data.train, context.ipc, data.normalisation, seed, hyperparameters.init)
         self.pixels = images.unflatten(0, (data.classes, context.ipc)).to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -34,7 +35,7 @@ class IID(DM):
 
     Args:
         hyperparameters: every number of the method.
-        context, data, seed, device: see `DM`.
+        context, data, seed, device, bank: see `DM`.
         pool: frozen feature extractors psi, trained on `data.train`; one is drawn in every iteration.
             May be empty where L_CC is not computed.
     """
@@ -49,8 +50,9 @@ class IID(DM):
         pool: Sequence[Network],
         seed: int,
         device: torch.device,
+        bank: Path | None = None,
     ) -> None:
-        super().__init__(hyperparameters, context, data, seed, device)
+        super().__init__(hyperparameters, context, data, seed, device, bank)
         self.pool = pool
         self.form = hyperparameters.cc_form
         self.alpha = hyperparameters.alpha

@@ -5,19 +5,25 @@ It depends on the seed and the iteration and on nothing that is searched, so all
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from raydd import nets
+from raydd import devices, nets
 from raydd.augment import DSA, Draw
 from raydd.distillation.losses import local_covariance
 from raydd.nets import Network
 from raydd.seeding import generator
+from raydd.storage import TargetBank
 
 if TYPE_CHECKING:
     from raydd.data import DataSplits
+
+VERSION = 1
+"""Raise it when the same facts give other statistics: banks of the old version are then not read."""
 
 MICROBATCH_PIXELS = 32 * 32 * 32
 """Pixels of a forward on the CPU: 32 images at 32 px keep the widest map in the cache (twice as fast as 256)."""
@@ -61,6 +67,7 @@ class RealSide:
         device: where to compute.
         microbatch: images per forward; None is what suits the device. The networks' normalisation is per
             image, so it changes rounding at most.
+        bank: folder where statistics are kept for other trials; None computes them every time.
     """
 
     def __init__(
@@ -73,6 +80,7 @@ class RealSide:
         seed: int,
         device: torch.device,
         microbatch: int | None = None,
+        bank: Path | None = None,
     ) -> None:
         self.data = data
         self.net_spec = net_spec
@@ -84,6 +92,28 @@ class RealSide:
         if microbatch is None:
             microbatch = max(8, MICROBATCH_PIXELS // data.size**2) if device.type == "cpu" else batch_real
         self.microbatch = microbatch
+        self.bank = None if bank is None else TargetBank(bank, self.facts(), device)
+
+    def facts(self) -> dict[str, Any]:
+        """Everything that the statistics depend on; JSON-able."""
+        return {
+            "version": VERSION,
+            "fingerprint": self.data.fingerprint,
+            "train_fingerprint": self.data.train.fingerprint,
+            "split": self.data.split,
+            "size": self.data.size,
+            "normalisation": [list(self.data.normalisation.mean), list(self.data.normalisation.std)],
+            "base": "dm",
+            "net": self.net_spec,
+            "batch_real": self.batch_real,
+            "augmentation": self.augment.strategy,
+            "seed": self.seed,
+            "statistics": ["means", "covariances"] if self.covariances else ["means"],
+            "microbatch": self.microbatch,
+            "precision": "fp32",
+            "path": "eager",
+            **devices.facts(self.device),
+        }
 
     @torch.no_grad()
     def at(self, iteration: int) -> Targets:
@@ -96,15 +126,28 @@ class RealSide:
             generator=generator(self.seed, "matching_net", iteration),
         )
         net = net.to(self.device).requires_grad_(False)
-        draws, means, covariances = [], [], []
-        for class_ in range(self.data.classes):
-            draw = self.augment.draw(generator(self.seed, "augmentation", iteration, class_))
+        draws = [
+            self.augment.draw(generator(self.seed, "augmentation", iteration, class_))
+            for class_ in range(self.data.classes)
+        ]
+
+        def compute() -> Mapping[str, torch.Tensor]:
+            return self._statistics(net, iteration, draws)
+
+        found = compute() if self.bank is None else self.bank.get(iteration, compute)
+        return Targets(net, draws, found["means"], found.get("covariances"))
+
+    def _statistics(self, net: Network, iteration: int, draws: list[Draw]) -> dict[str, torch.Tensor]:
+        means, covariances = [], []
+        for class_, draw in enumerate(draws):
             embedding, local = self._features(net, self._batch(iteration, class_, draw))
-            draws.append(draw)
             means.append(embedding.mean(dim=0))
             if local is not None:
                 covariances.append(local_covariance(local))
-        return Targets(net, draws, torch.stack(means), torch.stack(covariances) if covariances else None)
+        statistics = {"means": torch.stack(means)}
+        if covariances:
+            statistics["covariances"] = torch.stack(covariances)
+        return statistics
 
     def _batch(self, iteration: int, class_: int, draw: Draw) -> torch.Tensor:
         stream = generator(self.seed, "real_batch", iteration, class_)

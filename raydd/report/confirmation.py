@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +22,9 @@ def render(report: Mapping[str, Any]) -> list[RenderableType]:
     sentence for what a reader must not miss (random images win; nothing is resolved), and how often test data
     were read.
     """
+    titles = {arm["name"]: arm["title"] for arm in report["arms"]}
     paragraphs = [
+        "\n".join(f"{name}: {title}" for name, title in titles.items()),
         "; ".join(difference["text"] for difference in report["differences"]),
         "\n".join(_warnings(report)),
         _end(report),
@@ -52,16 +53,15 @@ def _protocol(report: Mapping[str, Any]) -> str:
 
 
 def _arms(report: Mapping[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for title in ("arm", "what", "net", "labels"):
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("arm", "net", "labels"):
         table.add_column(title)
-    for title in ("accuracy %", "95 % interval", "runs", "sd of runs", "sd of nets", "steps", "images"):
-        table.add_column(title, justify="right")
+    for title in ("accuracy %", "95 % interval", "runs", "sd runs", "sd nets", "steps", "images"):
+        table.add_column(title, justify="right", no_wrap=title == "95 % interval")
     for arm in report["arms"]:
         single = arm["n"] < 2
         table.add_row(
             arm["name"],
-            Text(arm["title"]),
             arm["net"],
             arm.get("label_regime", report["label_regime"]),
             wording.percent(arm["mean"]),

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from raydd.storage.assets import AssetStore
+from raydd.storage.bank import TargetBank
 from raydd.storage.distilled import DistilledSet
 from raydd.storage.preview import preview_grid
 from raydd.storage.provenance import SCHEMA, git_commit, manifest, versions
 
-__all__ = ["SCHEMA", "AssetStore", "DistilledSet", "git_commit", "manifest", "preview_grid", "versions"]
+__all__ = [
+    "SCHEMA",
+    "AssetStore",
+    "DistilledSet",
+    "TargetBank",
+    "git_commit",
+    "manifest",
+    "preview_grid",
+    "versions",
+]

@@ -46,6 +46,11 @@ class AssetStore:
         self.data = data
         self.device = device
 
+    @property
+    def bank(self) -> Path:
+        """Folder of the target banks, beside the assets."""
+        return self.root.parent / "bank"
+
     def facts(self, spec: AssetSpec) -> dict[str, Any]:
         """Everything that the weights depend on; the asset's key is the digest of it."""
         return {

@@ -87,7 +87,9 @@ def session(resources: ResourcesConfig) -> Iterator[Any]:
                 )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 where = resources.address or "on this machine"
-                raise StageFailed(f"Ray {where} could not be reached: {str(error).splitlines()[0]}") from error
+                raise StageFailed(
+                    f"Ray {where} could not be reached: {str(error).splitlines()[0]}"
+                ) from error
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by us, once
         yield ray
@@ -115,7 +117,9 @@ def _fresh_token() -> Iterator[None]:
             Config.initialize("")
             AuthenticationTokenLoader.instance().reset_cache()
             if get_authentication_mode() != AuthenticationMode.TOKEN:
-                raise StageFailed("Ray did not switch token authentication on; set RAY_AUTH_MODE=token yourself")
+                raise StageFailed(
+                    "Ray did not switch token authentication on; set RAY_AUTH_MODE=token yourself"
+                )
             yield
         finally:
             del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN_PATH"]

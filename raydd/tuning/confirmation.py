@@ -208,7 +208,7 @@ def run_units(
 ) -> dict[str, list[dict[str, Any]]]:
     """Results of every (arm, seed), from disk where they exist, otherwise as Ray tasks spread over the cluster.
 
-    Seeds are the outer order, so that an interruption leaves whole pairs.
+    Arms are the outer order: where two share a real side, the second finds it in the target bank.
 
     Raises:
         StageFailed: a task failed twice.
@@ -217,8 +217,8 @@ def run_units(
         **cluster.task_options(config.resources), max_retries=1
     )
     pending: dict[Any, tuple[Arm, int]] = {}
-    for index, seed in enumerate(seeds):
-        for arm in arms:
+    for arm in arms:
+        for index, seed in enumerate(seeds):
             where = unit_folder(study, arm, stage, index)
             if not (where / "result.json").exists():
                 pending[remote.remote(study.folder, asdict(arm), seed, split, where)] = (arm, index)

@@ -1,4 +1,4 @@
-"""What MLflow takes: lengths and batch sizes, and values brought into that form."""
+"""What MLflow takes: lengths and the size of a batch, and values brought into that form."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from raydd.tuning.store_uri import redact
 
-# mlflow/utils/validation.py: entities in a call, then characters
-METRICS, TAGS = 1000, 100
+METRICS = 1000  # in one call
+# Characters (mlflow/utils/validation.py)
 KEY, PARAM, TAG, DIGEST = 250, 6000, 8000, 36
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raydd.errors import TrackingError
-from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, TAGS, chunks, clean, cut, flat, now, same
+from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, chunks, clean, cut, flat, now, same
 from raydd.tuning.provenance import source_tags
 from raydd.tuning.store_uri import redact
 
@@ -195,7 +195,7 @@ class StudyRuns:
         return self._connected
 
     def _batch(self, run_id: str, **entities: Sequence[Any]) -> None:
-        # MLFLOW_ENABLE_ASYNC_LOGGING would hide failures from us, hence `synchronous`.
+        # The client splits long lists. MLFLOW_ENABLE_ASYNC_LOGGING would hide failures: `synchronous`.
         self._store().client.log_batch(run_id, synchronous=True, **entities)
 
     def _find(self, more: str = "") -> Iterator[Any]:
@@ -225,8 +225,7 @@ class StudyRuns:
         entities = [
             self._store().entities.Param(key, value) for key, value in values.items() if key not in held
         ]
-        for some in chunks(entities, TAGS):
-            self._batch(run.info.run_id, params=some)
+        self._batch(run.info.run_id, params=entities)
         changed = {
             f"raydd.changed.{key}": value for key, value in values.items() if held.get(key, value) != value
         }
@@ -235,8 +234,7 @@ class StudyRuns:
     def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         tag = self._store().entities.RunTag
         entities = [tag(clean(key), cut(redact(str(value)), TAG)) for key, value in tags.items()]
-        for some in chunks(entities, TAGS):
-            self._batch(run_id, tags=some)
+        self._batch(run_id, tags=entities)
 
     def _input(self, dataset: Mapping[str, str]) -> None:
         store = self._store()

@@ -250,7 +250,9 @@ def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress
                 name="tune",
                 storage_path=str(study.folder / "ray"),
                 callbacks=[callback],
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the trial's folder has its own
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_at_end=False
+                ),  # the trial's folder has its own
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 verbose=0,
             ),

@@ -160,12 +160,19 @@ class StudySpace:
             if isinstance(parsed, tuple) or any(str(choice) not in by_text for choice in parsed):
                 raise SpaceError(f"range of {name}: {value!r} must be some of {', '.join(by_text)}")
             return [by_text[str(choice)] for choice in parsed]
+        assert isinstance(distribution, FloatDistribution | IntDistribution)
         if not isinstance(parsed, tuple):
             raise SpaceError(
                 f"range of {name}: {value!r} must be LOW..HIGH, such as {distribution.low:g}..{distribution.high:g}"
             )
-        for end in parsed:
-            jobs.resolve(self.method, self.context, {name: end})
+        if name in self.method.hyperparameters.model_fields:
+            for end in parsed:
+                jobs.resolve(self.method, self.context, {name: end})
+        elif not (distribution.low <= parsed[0] and parsed[1] <= distribution.high):
+            # A name of the space alone, such as an offset, has no bounds but the space's own.
+            raise SpaceError(
+                f"range of {name}: {value!r} must lie in {distribution.low:g}..{distribution.high:g}"
+            )
         if getattr(distribution, "log", False) and parsed[0] <= 0:
             raise SpaceError(
                 f"range of {name}: {value!r} must start above 0, because it is searched on a log scale"

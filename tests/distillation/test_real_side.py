@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,3 +103,29 @@ def test_classes_draw_their_own_augmentation_and_nothing_carries_a_graph(data: D
     assert not targets.means.requires_grad
     assert not targets.covariances.requires_grad
     assert not any(parameter.requires_grad for parameter in targets.net.parameters())
+
+
+def test_targets_from_the_bank_are_those_that_are_computed_bit_for_bit(
+    data: DataSplits, tmp_path: Path
+) -> None:
+    computed = [real_side(data).at(iteration) for iteration in range(12)]
+    for _ in ("filled", "read"):
+        side = real_side(data, bank=tmp_path)
+        assert all(same(side.at(iteration), expected) for iteration, expected in enumerate(computed))
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
+def test_every_field_of_the_real_side_and_the_seed_name_another_bank(
+    data: DataSplits, tmp_path: Path
+) -> None:
+    changes = [
+        {},
+        {"seed": 9},
+        {"batch_real": 3},
+        {"net_spec": "convnet-w8-d2"},
+        {"augmentation": "color"},
+        {"covariances": False},
+        {"microbatch": 2},
+    ]
+    folders = {real_side(data, bank=tmp_path, **change).bank.folder for change in changes}
+    assert len(folders) == len(changes)

@@ -65,6 +65,7 @@ def test_it_names_protocol_arms_differences_and_test_readings(report):
     )
     assert "5 fresh paired seeds (11, 12, 13, 14, 15), distilled from train only" in text
     assert row(text, "winner")[-9:] == ["52.3", "[51.3,", "54.3]", "5", "0.4", "1.2", "301", "31.4", "kB"]
+    assert "\nwinner: iid, trial 5\ndefault: CIFAR-10's published setting, carried over\n" in text
     assert (
         "winner - carried-over = +3.1 [+2.0, +4.2]; winner - DM: not resolved (+0.3 [-0.5, +1.1]); "
         "winner - random = +12.2 [+11.0, +13.4]" in text
