@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from raydd.errors import ConfigError
-from raydd.nets.layers import Conv2d, Linear, instance_norm
+from raydd.nets.layers import Conv2d, Halve, Linear, instance_norm
 from raydd.nets.network import Network
 
 
@@ -51,7 +51,7 @@ class ConvNet(Network):
                 ),
                 instance_norm(width),
                 nn.ReLU(inplace=True),
-                nn.AvgPool2d(2),
+                Halve(),
             ]
             side //= 2
         self.blocks = nn.Sequential(*layers)

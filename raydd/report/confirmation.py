@@ -55,9 +55,9 @@ def _protocol(report: Mapping[str, Any]) -> str:
 def _arms(report: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("arm", "net", "labels"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for title in ("accuracy %", "95 % interval", "runs", "sd runs", "sd nets", "steps", "images"):
-        table.add_column(title, justify="right", no_wrap=title == "95 % interval")
+        table.add_column(title, justify="right", overflow="fold", no_wrap=title == "95 % interval")
     for arm in report["arms"]:
         single = arm["n"] < 2
         table.add_row(

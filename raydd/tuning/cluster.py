@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import secrets
@@ -105,7 +106,7 @@ def _fresh_token() -> Iterator[None]:
     if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or "RAY_AUTH_MODE" in os.environ:
         yield
         return
-    from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, Config, get_authentication_mode
+    raylet: Any = importlib.import_module("ray._raylet")
 
     with tempfile.TemporaryDirectory(prefix="raydd-ray-") as folder:
         token = Path(folder) / "token"
@@ -114,9 +115,9 @@ def _fresh_token() -> Iterator[None]:
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
         try:
             # Ray reads both once, when it is imported, which may have been long ago.
-            Config.initialize("")
-            AuthenticationTokenLoader.instance().reset_cache()
-            if get_authentication_mode() != AuthenticationMode.TOKEN:
+            raylet.Config.initialize("")
+            raylet.AuthenticationTokenLoader.instance().reset_cache()
+            if raylet.get_authentication_mode() != raylet.AuthenticationMode.TOKEN:
                 raise StageFailed(
                     "Ray did not switch token authentication on; set RAY_AUTH_MODE=token yourself"
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import shutil
 import signal
 import threading
@@ -54,7 +55,8 @@ def launch(plan: Plan, progress: Progress) -> StudyResult:
     config = plan.config
     Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
     study = Study.create(config)
-    files.write_json(study.folder / "provenance.json", provenance())
+    # The id tells apart studies of one name on a shared tracking server.
+    files.write_json(study.folder / "provenance.json", {"study_id": secrets.token_hex(8), **provenance()})
     return run(study, plan, progress)
 
 
@@ -307,9 +309,9 @@ def tracking_uri(config: StudyConfig) -> str:
     return config.tracking.uri or f"sqlite:///{Path(config.home) / 'mlflow.db'}"
 
 
-def artifact_root(config: StudyConfig) -> Path | None:
-    """Folder of artifacts beside a local sqlite store; None where a server keeps them."""
-    return Path(config.home) / "artifacts" if tracking_uri(config).startswith("sqlite:") else None
+def artifact_root(config: StudyConfig) -> Path:
+    """Folder of artifacts of a store without a server; a server keeps its own."""
+    return Path(config.home) / "artifacts"
 
 
 def experiment(plan: Plan) -> str:
@@ -323,6 +325,7 @@ def common_tags(study: Study, plan: Plan) -> dict[str, str]:
     """Tags of the parent and of every child run."""
     return {
         "raydd.study": study.name,
+        "raydd.study_id": str(files.read_json(study.folder / "provenance.json")["study_id"]),
         "raydd.method": plan.method.name,
         "raydd.dataset": plan.context.dataset,
         "raydd.ipc": str(plan.context.ipc),
@@ -345,7 +348,7 @@ def open_parent(tracker: Tracker, study: Study, plan: Plan) -> None:
             "name": plan.data.name,
             "fingerprint": plan.data.fingerprint,
             "source": plan.config.data.name,
-            "context": "distilled",
+            "context": "training",
         },
         files=[study.folder / "study.yaml", study.folder / "provenance.json"],
     )

@@ -156,7 +156,7 @@ class StudySpace:
         parsed = parse_range(name, value)
         distribution = own[name]
         if isinstance(distribution, CategoricalDistribution):
-            by_text = {str(choice): choice for choice in distribution.choices}
+            by_text: dict[str, Any] = {str(choice): choice for choice in distribution.choices}
             if isinstance(parsed, tuple) or any(str(choice) not in by_text for choice in parsed):
                 raise SpaceError(f"range of {name}: {value!r} must be some of {', '.join(by_text)}")
             return [by_text[str(choice)] for choice in parsed]
@@ -201,7 +201,8 @@ class StudySpace:
             (inside, outside): values that the space suggests and contains; values that it suggests with
             a range that excludes them.
         """
-        inside, outside = {}, {}
+        inside: dict[str, Scalar] = {}
+        outside: dict[str, Scalar] = {}
         for name, distribution in self._on_path(values).items():
             if name in values:
                 contained = _contains(distribution, values[name])

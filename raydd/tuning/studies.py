@@ -94,7 +94,7 @@ class Study:
     # -- finding and making ----------------------------------------------------------------------------
 
     @classmethod
-    def list(cls, home: str | Path) -> list[str]:
+    def names(cls, home: str | Path) -> list[str]:
         """Names of the studies under `home`, sorted."""
         studies = Path(home).expanduser().absolute() / "studies"
         return sorted(path.parent.name for path in studies.glob(f"*/{CONFIG_FILE}"))
@@ -111,7 +111,7 @@ class Study:
             re.fullmatch(configuration.NAME_PATTERN, name) is None
             or not (home / "studies" / name / CONFIG_FILE).exists()
         ):
-            raise StudyError(f"{unknown('study', name, cls.list(home))} in {home}")
+            raise StudyError(f"{unknown('study', name, cls.names(home))} in {home}")
         return cls(home / "studies" / name)
 
     @classmethod

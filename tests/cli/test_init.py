@@ -2,8 +2,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from raydd import config
-from raydd.cli import main
+from raydd import config, tuning
+from raydd.cli import main, options
 
 
 def init(*arguments):
@@ -19,6 +19,15 @@ def test_the_file_is_a_study_as_it_is(method, tmp_path):
     study = config.build(yaml.safe_load(file.read_text()))
     assert (study.method, study.ipc, study.data.name, study.search.trials) == (method, 1, "cifar10", 5)
     assert study.iterations == 20_000
+
+
+def test_search_takes_the_file_as_it_is(tmp_path):
+    file = tmp_path / "study.yaml"
+    assert init("iid", "--data", "digits", "--out", str(file)).exit_code == 0
+    plan = tuning.prepare(options.study_config(str(file), flags={"home": str(tmp_path / "home")}))
+    assert plan.config.name == "iid-digits-ipc10"
+    assert (plan.context.iterations, plan.config.search.trials) == (20_000, 16)
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_dataset_with_a_name_is_not_downloaded(tmp_path):

@@ -8,6 +8,7 @@ import torch
 
 from raydd import nets
 from raydd.errors import ConfigError
+from raydd.nets.layers import Halve
 from raydd.seeding import generator
 
 
@@ -118,3 +119,15 @@ def test_a_convnet_too_deep_for_its_images_is_refused() -> None:
         ConfigError, match="depth 5 halves the image 5 times and needs at least 32 px, got 31"
     ):
         build("convnet-d5", 1, 31)
+
+
+@pytest.mark.parametrize("side", [2, 7, 16])
+def test_halving_gives_the_bits_of_average_pooling_and_its_gradient(side: int) -> None:
+    x = torch.randn(3, 5, side, side, generator=torch.Generator().manual_seed(0))
+    ours, torchs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    halved, pooled = Halve()(ours), torch.nn.functional.avg_pool2d(torchs, 2)
+    assert torch.equal(halved, pooled)
+    weights = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(1))
+    (halved * weights).sum().backward()
+    (pooled * weights).sum().backward()
+    assert torch.equal(ours.grad, torchs.grad)
