@@ -71,7 +71,8 @@ def test_a_second_demo_takes_the_next_free_name(project):
 def test_the_demo_is_a_command_that_the_command_line_takes():
     from raydd.cli.search import search
 
-    line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("DEMO :="))
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    line = next(line for line in makefile.splitlines() if line.startswith("DEMO :="))
     context = search.make_context("search", [*line.removeprefix("DEMO := ").split(), "--name", "demo"])
     assert (context.params["method"], context.params["data"], context.params["ipc"]) == ("iid", "digits", 10)
 
