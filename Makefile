@@ -8,9 +8,9 @@ STAMP := $(VENV)/.raydd-installed
 PIP_FLAGS ?=
 
 # What `make demo` searches: small enough for 2 cores and under 5 minutes.
-DEMO := iid --data digits --ipc 10 --trials 12 --iterations 60 \
+DEMO := iid --data digits --ipc 10 --trials 12 --iterations 100 --scheduler none \
 	--net convnet-w32 --fix net=convnet-w32 --fix pool_net=convnet-w32 --fix batch_real=64 \
-	--eval-epochs 60 --eval-repeats 2 --set confirm.top=3 --set confirm.rerank_seeds=2 \
+	--eval-epochs 200 --eval-repeats 2 --set confirm.top=3 --set confirm.rerank_seeds=2 \
 	--set confirm.report_seeds=5 --set confirm.max_report_seeds=5 --set confirm.repeats=2
 DEMO_HOME := raydd-runs
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydd import files, jobs, registry
+from raydd.config import default_home
 from raydd.errors import StageFailed, StudyError
 from raydd.tuning import cluster, confirmation, tasks
 from raydd.tuning.plan import Plan, plan_for
@@ -122,7 +123,7 @@ def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
     status, code, report = "FAILED", 1, None
     message = f"study {study.name} stopped on an error"
     try:
-        with signals, cluster.session(plan.config.resources) as ray:
+        with cluster.session(plan.config.resources) as ray, signals:  # Ray puts in handlers of its own
             files.write_json(study.folder / "fingerprint.json", plan.data.fingerprint)
             plan = make_assets(ray, study, plan, progress)
             search_trials(ray, study, plan, tracker, progress)
@@ -131,7 +132,11 @@ def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
         status, code, message = "FINISHED", 0, f"study {study.name} is done: {study.folder}"
     except KeyboardInterrupt:
         code = 75 if signals.received == signal.SIGTERM else 130
-        status, message = "KILLED", f"interrupted; `raydd resume {study.name}` goes on where it stopped"
+        where = "" if study.home == Path(default_home()).absolute() else f" --home {study.home}"
+        status, message = (
+            "KILLED",
+            f"interrupted; `raydd resume {study.name}{where}` goes on where it stopped",
+        )
     except StageFailed as error:
         message = str(error)
     finally:

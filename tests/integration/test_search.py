@@ -185,20 +185,26 @@ def wait_for(condition, seconds=120):
         time.sleep(0.05)
 
 
+def cut(arguments, study, rows, kind, log):
+    """Start a driver, send it a signal once trial 1 has so many reports; its exit code."""
+    with log.open("w") as file:
+        process = subprocess.Popen(command(*arguments), stdout=file, stderr=file)
+        history = study.trial_folder(1) / "history.jsonl"
+        wait_for(lambda: process.poll() is not None or len(files.read_jsonl(history)) >= rows)
+        os.kill(process.pid, kind)
+        return process.wait(timeout=120)
+
+
 def test_an_interrupted_study_closes_its_runs_and_resumes_to_the_same_images(tmp_path, small, run):
     changes = {"iterations": 60, "search__trials": 3, "search__scheduler": "none"}
     whole, _ = run(small(tmp_path / "whole", "cut", **changes))
     config = small(tmp_path / "cut", "cut", **changes)
-    path = tmp_path / "study.yaml"
+    path, log = tmp_path / "study.yaml", tmp_path / "log"
     path.write_text(configuration.dump_yaml(config))
-    log = (tmp_path / "log").open("w")
-    process = subprocess.Popen(command("search", str(path)), stdout=log, stderr=log)
     study = Study(config.folder)
-    history = study.trial_folder(1) / "history.jsonl"
-    wait_for(lambda: process.poll() is not None or len(files.read_jsonl(history)) >= 5)
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait(timeout=120) == 130, (tmp_path / "log").read_text()
-    assert "raydd resume cut" in (tmp_path / "log").read_text()
+
+    assert cut(["search", str(path)], study, 4, signal.SIGTERM, log) == 75, log.read_text()
+    assert "raydd resume cut --home" in log.read_text()
     outcomes = [trial.outcome for trial in study.trials()]
     assert outcomes[0] == "complete"
     assert "interrupted" in outcomes
@@ -206,20 +212,21 @@ def test_an_interrupted_study_closes_its_runs_and_resumes_to_the_same_images(tmp
     assert parent.info.status == "KILLED"
     assert {child.info.status for child in children} <= {"FINISHED", "KILLED"}
 
-    resumed = subprocess.run(
-        command("resume", "cut", "--home", config.home), capture_output=True, text=True, timeout=300
-    )
+    resume = ["resume", "cut", "--home", config.home]
+    assert cut(resume, study, 9, signal.SIGINT, log) == 130, log.read_text()
+    resumed = subprocess.run(command(*resume), capture_output=True, text=True, timeout=300)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert [trial.outcome for trial in study.trials()] == ["complete"] * 3
     for number in range(3):
         assert torch.equal(pixels(study, number), pixels(whole, number))
         assert study.trial(number).val_accuracy == whole.trial(number).val_accuracy
+    assert files.read_jsonl(study.trial_folder(1) / "history.jsonl")[-1]["attempt"] == 3
     client, parent, children = runs_of(study)
     assert parent.info.status == "FINISHED"
     assert [child.info.run_name for child in children] == ["0", "1", "2"]
     for child in children:
         steps = [metric.step for metric in client.get_metric_history(child.info.run_id, "loss/total")]
-        assert len(steps) == len(set(steps))
+        assert steps == list(range(3, 61, 3))
 
 
 def test_two_drivers_on_one_study_are_refused(finished):
