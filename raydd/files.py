@@ -47,10 +47,17 @@ def read_json(path: Path) -> Any:
 
 
 def append_jsonl(path: Path, value: Mapping[str, Any]) -> None:
-    """Append one JSON line with a single write, flushed to the disk."""
+    """Append one JSON line with a single write, flushed to the disk.
+
+    A last line that a crash cut off is ended first, so that it cannot swallow this one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write((json.dumps(value, default=str) + "\n").encode())
+    with path.open("ab+") as file:
+        whole = file.seek(0, os.SEEK_END) == 0
+        if not whole:
+            file.seek(-1, os.SEEK_END)
+            whole = file.read(1) == b"\n"
+        file.write((("" if whole else "\n") + json.dumps(value, default=str) + "\n").encode())
         file.flush()
         os.fsync(file.fileno())
 

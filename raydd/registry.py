@@ -197,7 +197,12 @@ def get(name: str) -> Method:
         ConfigError: no such method, or its entry point does not give a `Method`.
     """
     for point in importlib.metadata.entry_points(group=GROUP, name=name):
-        method = point.load()
+        try:
+            method = point.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"method: {name!r} is installed as {point.value!r} and cannot be loaded: {error}"
+            ) from error
         if not isinstance(method, Method):
             raise ConfigError(
                 f"method: entry point {point.value!r} is not an instance of raydd.registry.Method"

@@ -47,6 +47,8 @@ def test_jsonl_skips_a_line_that_a_crash_cut_off(tmp_path):
     with path.open("a") as file:
         file.write('{"a": 3')
     assert files.read_jsonl(path) == [{"a": 1}, {"a": 2}]
+    files.append_jsonl(path, {"a": 4})
+    assert files.read_jsonl(path) == [{"a": 1}, {"a": 2}, {"a": 4}]
     assert files.read_jsonl(tmp_path / "none.jsonl") == []
 
 

@@ -15,9 +15,10 @@ EPILOG = options.examples("raydd confirm first", "raydd confirm first --seeds 10
 @options.home
 @options.as_json
 def confirm(name: str, seeds: int | None, home: str | None, as_json: bool) -> None:
-    """Re-rank study NAME's best trials on validation data and report the winner on test data.
+    """Report study NAME's winner on test data, re-ranking its best trials on validation data first.
 
-    Every reading of test data is counted in the study's ledger, and the count is printed.
+    A winner that was frozen before stays the winner: test figures must not choose. Every reading of test data
+    is counted in the study's ledger, and the count is printed.
     """
     import sys
 
@@ -31,8 +32,11 @@ def confirm(name: str, seeds: int | None, home: str | None, as_json: bool) -> No
     # With --json stdout holds the report and nothing else.
     console = Console(file=sys.stderr, highlight=False, markup=False) if as_json else None
     with tuning.Progress(console) as progress:
-        report = tuning.confirm(study, progress, seeds=seeds)
-    if as_json:
-        output.emit_json(report)
+        result = tuning.confirm(study, progress, seeds=seeds)
+    if result.report is None:
+        click.echo(result.message, err=True)
+    elif as_json:
+        output.emit_json(result.report)
     else:
-        output.show(*confirmation.render(report))
+        output.show(*confirmation.render(result.report))
+    click.get_current_context().exit(result.exit_code)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from raydd.formation import initial_images, initial_labels
 from raydd.storage import DistilledSet, manifest
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from raydd.registry import Context
 
 
-def random_real(data: DataSplits, context: Context, protocol: str, seed: int) -> DistilledSet:
+def random_real(data: DataSplits, context: Context, recipe: Mapping[str, Any], seed: int) -> DistilledSet:
     """`context.ipc` random training images of every class: those that a method with this seed starts from.
 
     Args:
         data: only `data.train` is read.
         context: dataset facts and IPC.
-        protocol: evaluation protocol that the set is meant for.
+        recipe: how to train on the set (`protocol`, `net`, `epochs`, `augmentation`): that of the method it
+            is compared with.
         seed: of the draw.
     """
     return DistilledSet(
@@ -31,11 +33,6 @@ def random_real(data: DataSplits, context: Context, protocol: str, seed: int) ->
             data=data,
             seed=seed,
             iteration=0,
-            evaluation={
-                "protocol": protocol,
-                "net": "convnet",
-                "epochs": None,
-                "augmentation": context.augmentation,
-            },
+            evaluation=recipe,
         ),
     )

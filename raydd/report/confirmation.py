@@ -82,6 +82,12 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
             f"The winner is trial 0 itself, {report['default_name']}: in re-ranking, nothing that was searched "
             "did better."
         )
+    for arm in report["arms"]:
+        if arm.get("diverged"):
+            yield (
+                f"{_count(arm['diverged'], 'run')} of {arm['name']} on {arm['net']} diverged and count as chance: "
+                "the setting is not stable over seeds."
+            )
     nets = list(dict.fromkeys(difference["net"] for difference in differences))
     for net in nets:
         on = f" on {net}" if len(nets) > 1 else ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 
 from raydd import files
-from raydd.tuning.searcher import outcome_of
+from raydd.tuning.searcher import STATES, outcome_of
 
 if TYPE_CHECKING:
     from raydd.tuning.progress import Progress
@@ -17,8 +19,21 @@ if TYPE_CHECKING:
     from raydd.tuning.tracking import Tracker
 
 
+def _warns(hook: Callable[..., None]) -> Callable[..., None]:
+    """A hook whose errors are told and not raised."""
+
+    @functools.wraps(hook)
+    def safe(self: StudyCallback, *arguments: Any, **named: Any) -> None:
+        try:
+            hook(self, *arguments, **named)
+        except Exception as error:
+            self.progress.warning(f"{hook.__name__}: {type(error).__name__}: {error}")
+
+    return safe
+
+
 class StudyCallback(Callback):
-    """Ray calls it in the driver; it never raises, because an exception here would end the search.
+    """Ray calls it in the driver; what goes wrong becomes a warning, because an exception would end the search.
 
     Args:
         study: the study's folder.
@@ -39,15 +54,19 @@ class StudyCallback(Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {"study": self.study}  # Ray pickles it into a file that nobody reads
 
+    @_warns
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open the child run; called again on every retry."""
-        number = int(trial.config["number"])
+        self._open(int(trial.config["number"]))
+
+    def _open(self, number: int) -> None:
         if number not in self.drawn:
             self.drawn[number] = files.read_json(self.study.trial_folder(number) / "hyperparameters.json")
         drawn = self.drawn[number]
         tags = {**self.tags, "raydd.trial": str(number), "raydd.source": drawn["source"]}
         self.tracker.open_trial(number, params=drawn["searched"], tags=tags)
 
+    @_warns
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
@@ -58,15 +77,18 @@ class StudyCallback(Callback):
             self._artifacts(number)
         self._show(number, result, outcome=None)
 
+    @_warns
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write down the outcome and close the child run."""
         result = trial.last_result
         if result and "number" in result:
             self._end(int(result["number"]), outcome_of(result), str(result.get("why", "")), result)
 
+    @_warns
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write down the reason, which is the last line of the traceback, and keep all of it."""
         number = int(trial.config["number"])
+        self._open(number)  # an attempt that failed in its set-up was never started for Ray
         text = error_text(trial)
         files.write_text(self.study.trial_folder(number) / "error.txt", text)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -80,18 +102,9 @@ class StudyCallback(Callback):
         if number in self.ended:
             return
         self.ended.add(number)
-        folder = self.study.trial_folder(number)
-        files.write_json(folder / "end.json", {"outcome": outcome, "why": why})
+        self.study.write_end(number, outcome, why)
         seconds = self.study.trial(number, running=True).seconds or 0.0
-        self.tracker.trial_artifacts(
-            number,
-            {
-                "distilled/grid.png": folder / "grid.png",
-                "distilled/distilled.safetensors": folder / "distilled.safetensors",
-                "hyperparameters.json": folder / "hyperparameters.json",
-                "error.txt": folder / "error.txt",
-            },
-        )
+        self.tracker.trial_artifacts(number, artifacts(self.study, number))
         self.tracker.close_trial(number, outcome, why, {"seconds": seconds})
         self._show(number, {**result, "seconds": seconds}, outcome=outcome)
 
@@ -108,6 +121,30 @@ class StudyCallback(Callback):
             source=drawn.get("source", ""),
             seconds=float(result.get("seconds", math.nan)),
         )
+
+
+def replay(study: Study, tracker: Tracker, tags: Mapping[str, str]) -> None:
+    """Log again what earlier drivers may have failed to: every report and end on disk; the tracker fills gaps only."""
+    for trial in study.trials():
+        if trial.outcome not in STATES:  # it will go on, and is opened then
+            continue
+        source = {"raydd.trial": str(trial.number), "raydd.source": trial.source}
+        tracker.open_trial(trial.number, params=trial.hyperparameters, tags={**tags, **source})
+        for row in files.read_jsonl(study.trial_folder(trial.number) / "history.jsonl"):
+            tracker.log_trial(trial.number, metrics_of(row), int(row["iteration"]))
+        tracker.trial_artifacts(trial.number, artifacts(study, trial.number))
+        tracker.close_trial(trial.number, trial.outcome, trial.why, {"seconds": trial.seconds or 0.0})
+
+
+def artifacts(study: Study, number: int) -> dict[str, Path]:
+    """Files of a trial that MLflow keeps, by artifact path."""
+    folder = study.trial_folder(number)
+    return {
+        "distilled/grid.png": folder / "grid.png",
+        "distilled/distilled.safetensors": folder / "distilled.safetensors",
+        "hyperparameters.json": folder / "hyperparameters.json",
+        "error.txt": folder / "error.txt",
+    }
 
 
 def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:

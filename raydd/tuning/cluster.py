@@ -1,4 +1,4 @@
-"""Starting or joining the Ray that a study runs on, always with token authentication."""
+"""Starting the Ray that a study runs on, always with token authentication, or joining a running one."""
 
 from __future__ import annotations
 
@@ -31,12 +31,25 @@ QUIET = {
 }
 
 
-def check(resources: ResourcesConfig) -> None:
+def check(resources: ResourcesConfig, device: str = "auto") -> None:
     """Refuse what this machine can never hold, before Ray starts.
 
     Raises:
-        ConfigError: more CPUs or GPUs per trial than there are, or a `ray://` address.
+        ConfigError: more CPUs or GPUs per trial than there are, a `ray://` address, or a device that the
+            trials will not have.
     """
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise ConfigError(f"evaluation.device: {device!r} is not one of auto, cpu, cuda")
+    if kind == "cuda" and resources.gpus_per_trial == 0:
+        raise ConfigError(
+            f"evaluation.device: {device!r} needs a share of a GPU for every trial; "
+            "add --gpus-per-trial, such as 0.5"
+        )
+    if int(index or 0) > 0:
+        raise ConfigError(
+            f"evaluation.device: {device!r} cannot be chosen, because Ray gives each trial its GPU; use cuda"
+        )
     if resources.address is not None:
         if resources.address.startswith("ray://"):
             raise ConfigError(
@@ -88,9 +101,7 @@ def session(resources: ResourcesConfig) -> Iterator[Any]:
                 )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 where = resources.address or "on this machine"
-                raise StageFailed(
-                    f"Ray {where} could not be reached: {str(error).splitlines()[0]}"
-                ) from error
+                raise StageFailed(f"Ray {where} could not be reached: {_last_line(error)}") from error
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by us, once
         yield ray
@@ -127,18 +138,26 @@ def _fresh_token() -> Iterator[None]:
 
 
 def slots(ray: Any, resources: ResourcesConfig) -> int:
-    """How many trials fit on the connected cluster at once, >= 0."""
+    """How many trials fit on the connected cluster at once.
+
+    Raises:
+        StageFailed: not a single one; Ray would wait for ever.
+    """
     total = ray.cluster_resources()
-    by_cpu = int(total.get("CPU", 0) // resources.cpus_per_trial)
-    if resources.gpus_per_trial == 0:
-        return by_cpu
-    gpus, share = int(total.get("GPU", 0)), resources.gpus_per_trial
-    by_gpu = gpus * int(1 / share + 1e-9) if share <= 1 else gpus // int(share)
-    return min(by_cpu, by_gpu)
+    cpus, gpus, share = total.get("CPU", 0), int(total.get("GPU", 0)), resources.gpus_per_trial
+    count = int(cpus // resources.cpus_per_trial)
+    if share > 0:
+        count = min(count, gpus * int(1 / share + 1e-9) if share <= 1 else gpus // int(share))
+    if count == 0:
+        raise StageFailed(
+            f"no trial fits on this Ray: it has {cpus:g} CPUs and {gpus} GPUs, and a trial takes "
+            f"{resources.cpus_per_trial} and {share:g}"
+        )
+    return count
 
 
 def fetch(ray: Any, reference: Any, failure: str) -> Any:
-    """The result of a Ray task; what the user can mend comes back as the error it was raised as.
+    """The result of a Ray task.
 
     Raises:
         StageFailed: the task failed; the sentence ends with the task's own last line.
@@ -147,9 +166,13 @@ def fetch(ray: Any, reference: Any, failure: str) -> Any:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause if isinstance(error.cause, Exception) else error
-        raise StageFailed(f"{failure}: {str(cause).strip().splitlines()[-1]}") from error
+        raise StageFailed(f"{failure}: {_last_line(cause)}") from error
     except ray.exceptions.RayError as error:
-        raise StageFailed(f"{failure}: {str(error).strip().splitlines()[0]}") from error
+        raise StageFailed(f"{failure}: {_last_line(error)}") from error
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def task_options(resources: ResourcesConfig) -> dict[str, Any]:

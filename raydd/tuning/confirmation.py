@@ -80,10 +80,13 @@ def confirm(
         remake_assets(ray, study, plan)
 
     progress.stage("report")
+    nets = config.confirm.nets or [config.evaluation.net]
     limit = max(config.confirm.max_report_seeds, seeds or 0)
     count = max(seeds or config.confirm.report_seeds, finished_seeds(study, arms))
     while True:
-        results = run_units(ray, study, config, arms, report_seeds(config, count), "report", "test", progress)
+        results = run_units(
+            ray, study, config, arms, report_seeds(config, count), "report", "test", nets, progress
+        )
         report = summarise(study, plan, arms, results, ranking)
         widest = max((part["half_width"] for part in report["differences"]), default=0.0)
         if widest <= config.confirm.half_width or count >= limit or seeds is not None:
@@ -119,9 +122,9 @@ def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, 
     seeds = [
         derive_seed(config.seed, "rerank", index) & 0x7FFFFFFF for index in range(config.confirm.rerank_seeds)
     ]
-    all_arms = [*arms, *([base] if base else [])]
-    results = run_units(ray, study, config, all_arms, seeds, "rerank", "val", progress)
     net = main_net(config)
+    all_arms = [*arms, *([base] if base else [])]
+    results = run_units(ray, study, config, all_arms, seeds, "rerank", "val", [net], progress)
     rows = []
     for arm in all_arms:
         runs = [result["nets"][net]["mean"] for result in results[arm.key]]
@@ -204,6 +207,7 @@ def run_units(
     seeds: list[int],
     stage: str,
     split: str,
+    nets: list[str],
     progress: Progress,
 ) -> dict[str, list[dict[str, Any]]]:
     """Results of every (arm, seed), from disk where they exist, otherwise as Ray tasks spread over the cluster.
@@ -211,7 +215,7 @@ def run_units(
     Arms are the outer order: where two share a real side, the second finds it in the target bank.
 
     Raises:
-        StageFailed: a task failed twice.
+        StageFailed: a task failed.
     """
     remote = ray.remote(tasks.distil_and_evaluate).options(
         **cluster.task_options(config.resources), max_retries=1
@@ -221,20 +225,18 @@ def run_units(
         for index, seed in enumerate(seeds):
             where = unit_folder(study, arm, stage, index)
             if not (where / "result.json").exists():
-                pending[remote.remote(study.folder, asdict(arm), seed, split, where)] = (arm, index)
+                pending[remote.remote(study.folder, asdict(arm), seed, split, nets, where)] = (arm, index)
     total = len(seeds) * len(arms)
     progress.units(stage, total - len(pending), total)
     while pending:
         (reference,), _ = ray.wait(list(pending), num_returns=1)
         arm, index = pending.pop(reference)
         try:
-            result = cluster.fetch(ray, reference, f"{stage} of {arm.title} failed")
+            cluster.fetch(ray, reference, f"{stage} of {arm.title} failed")
         except StageFailed:
             for other in pending:
                 ray.cancel(other, force=True)
             raise
-        if split == "test":
-            study.count_test_reading(stage=stage, arm=arm.key, seed=result["seed"], nets=list(result["nets"]))
         progress.units(stage, total - len(pending), total)
     return {
         arm.key: [
@@ -298,7 +300,8 @@ def summarise(
                     "low": interval.low,
                     "high": interval.high,
                     "n": interval.n,
-                    "optimisation_steps": values[0]["optimisation_steps"],
+                    "diverged": sum(bool(result["diverged"]) for result in results[arm.key]),
+                    "optimisation_steps": max(value["optimisation_steps"] for value in values),
                     "label_regime": values[0]["label_regime"],
                     "bytes": results[arm.key][0]["bytes"],
                 }

@@ -16,7 +16,7 @@ from raydd.registry import Context, Method, Scalar
 from raydd.tuning import cluster
 from raydd.tuning.searcher import Point
 from raydd.tuning.space import StudySpace
-from raydd.tuning.studies import Study
+from raydd.tuning.studies import CONFIG_FILE, Study, taken
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def prepare(config: StudyConfig) -> Plan:
         RayddError: one sentence about the first thing that is wrong.
     """
     method = registry.get(config.method)
-    cluster.check(config.resources)
+    if method.base is not None:
+        registry.get(method.base)
+    cluster.check(config.resources, config.evaluation.device)
     if config.evaluation.protocol is not None and config.evaluation.protocol not in evaluation.names():
         raise ConfigError(
             f"evaluation.protocol: {unknown('protocol', config.evaluation.protocol, evaluation.names())}"
@@ -75,11 +77,8 @@ def prepare(config: StudyConfig) -> Plan:
             f"{config.confirm.report_seeds}"
         )
     check_home(Path(config.home))
-    if config.name is not None and (Path(config.home) / "studies" / config.name).exists():
-        raise StudyError(
-            f"name: study {config.name!r} exists already in {config.home}; take another name, "
-            f"or continue it with `raydd resume {config.name}`"
-        )
+    if config.name is not None and (config.folder / CONFIG_FILE).exists():
+        raise StudyError(taken(config.name, Path(config.home)))
     data = jobs.load(config.data)
     plan = plan_for(config, method, data)
     if plan.config.name is None:
@@ -139,7 +138,11 @@ def check_home(home: Path) -> None:
         StudyError: the home, or the nearest folder above it that exists, is no writable folder.
     """
     existing = home
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        while not existing.exists():
+            existing = existing.parent
+        writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    except PermissionError:
+        writable = False
+    if not writable:
         raise StudyError(f"home: {home} cannot be written; name a writable folder with --home or RAYDD_HOME")

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ from raydd import files, jobs, registry
 from raydd.config import default_home
 from raydd.errors import StageFailed, StudyError
 from raydd.tuning import cluster, confirmation, tasks
+from raydd.tuning.callback import StudyCallback, replay
 from raydd.tuning.plan import Plan, plan_for
 from raydd.tuning.provenance import provenance
+from raydd.tuning.searcher import STATES, StudySearcher
 from raydd.tuning.studies import Study
 from raydd.tuning.tracking import Tracker
 
@@ -55,10 +57,9 @@ def launch(plan: Plan, progress: Progress) -> StudyResult:
     """
     config = plan.config
     Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
-    study = Study.create(config)
     # The id tells apart studies of one name on a shared tracking server.
-    files.write_json(study.folder / "provenance.json", {"study_id": secrets.token_hex(8), **provenance()})
-    return run(study, plan, progress)
+    facts = {"study_id": secrets.token_hex(8), **provenance()}
+    return run(Study.create(config, facts), plan, progress)
 
 
 def resume(study: Study, progress: Progress) -> StudyResult:
@@ -70,25 +71,29 @@ def resume(study: Study, progress: Progress) -> StudyResult:
     return run(study, reopen(study), progress)
 
 
-def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None) -> dict[str, Any]:
-    """Report a finished study again, with `seeds` report seeds in total where more are wanted.
+def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None) -> StudyResult:
+    """Report a searched study again, with `seeds` report seeds in total where more are wanted.
+
+    The winner that a re-ranking froze stays the winner: test figures must not choose.
 
     Raises:
-        RayddError: the study is in use, or its data have changed.
-        StageFailed: it has no complete trial, or a distillation failed.
+        RayddError: the study is in use, its data have changed, or its search is not done.
     """
     plan = reopen(study)
-    tracker = Tracker(tracking_uri(plan.config), experiment(plan), artifact_root=artifact_root(plan.config))
-    open_parent(tracker, study, plan)
-    status = "FAILED"
-    try:
-        with cluster.session(plan.config.resources) as ray:
-            report = confirmation.confirm(ray, study, plan, progress, seeds=seeds)
+    missing = plan.config.search.trials - sum(trial.outcome in STATES for trial in study.trials())
+    if missing > 0:
+        study.unlock()
+        raise StudyError(
+            f"study {study.name!r} has {missing} of {plan.config.search.trials} trials unfinished; "
+            f"`raydd resume {study.name}` first, because the winner is frozen and test data are read now"
+        )
+
+    def stages(ray: Any, tracker: Tracker) -> dict[str, Any]:
+        report = confirmation.confirm(ray, study, plan, progress, seeds=seeds)
         confirmation.track(tracker, study, report)
-        status = "FINISHED"
         return report
-    finally:
-        close(tracker, study, status, progress)
+
+    return conduct(study, plan, progress, stages)
 
 
 def reopen(study: Study) -> Plan:
@@ -117,26 +122,43 @@ def reopen(study: Study) -> Plan:
 
 def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
     """Run every stage that is not done yet; the study's lock is held and given back at the end."""
-    tracker = Tracker(tracking_uri(plan.config), experiment(plan), artifact_root=artifact_root(plan.config))
-    open_parent(tracker, study, plan)
+
+    def stages(ray: Any, tracker: Tracker) -> dict[str, Any]:
+        replay(study, tracker, common_tags(study, plan))
+        planned = make_assets(ray, study, plan, progress)
+        search_trials(ray, study, planned, tracker, progress)
+        report = confirmation.confirm(ray, study, planned, progress)
+        confirmation.track(tracker, study, report)
+        return report
+
+    return conduct(study, plan, progress, stages)
+
+
+def conduct(
+    study: Study, plan: Plan, progress: Progress, stages: Callable[[Any, Tracker], dict[str, Any]]
+) -> StudyResult:
+    """Run `stages` with a Ray and a tracker, and turn however they end into a result.
+
+    Args:
+        study: locked; unlocked at the end.
+        plan: of the study.
+        progress: the display.
+        stages: called with the connected `ray` and the tracker; returns the report.
+    """
     signals = _Signals()
     status, code, report = "FAILED", 1, None
     message = f"study {study.name} stopped on an error"
+    tracker = Tracker(tracking_uri(plan.config), experiment(plan), artifact_root=artifact_root(plan.config))
     try:
+        files.write_json(study.folder / "fingerprint.json", plan.data.fingerprint)
+        open_parent(tracker, study, plan)
         with cluster.session(plan.config.resources) as ray, signals:  # Ray puts in handlers of its own
-            files.write_json(study.folder / "fingerprint.json", plan.data.fingerprint)
-            plan = make_assets(ray, study, plan, progress)
-            search_trials(ray, study, plan, tracker, progress)
-            report = confirmation.confirm(ray, study, plan, progress)
-            confirmation.track(tracker, study, report)
+            report = stages(ray, tracker)
         status, code, message = "FINISHED", 0, f"study {study.name} is done: {study.folder}"
     except KeyboardInterrupt:
-        code = 75 if signals.received == signal.SIGTERM else 130
+        status, code = "KILLED", 75 if signals.received == signal.SIGTERM else 130
         where = "" if study.home == Path(default_home()).absolute() else f" --home {study.home}"
-        status, message = (
-            "KILLED",
-            f"interrupted; `raydd resume {study.name}{where}` goes on where it stopped",
-        )
+        message = f"interrupted; `raydd resume {study.name}{where}` goes on where it stopped"
     except StageFailed as error:
         message = str(error)
     finally:
@@ -192,17 +214,34 @@ def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:
         progress.stage("assets")
         remote = ray.remote(tasks.make_asset).options(**options)
         pending = [remote.remote(study.folder, index) for index in range(count)]
-        records = []
+        records: list[dict[str, Any]] = []
         for done, reference in enumerate(pending, start=1):
             records.append(cluster.fetch(ray, reference, "an asset could not be made"))
             progress.units("assets", done, count)
-        files.write_json(study.folder / "assets.json", records)
+        check_assets(study, records)
     measured = read_measured(study)
     if measured is None:
         reference = ray.remote(tasks.measure).options(**options).remote(study.folder)
         measured = cluster.fetch(ray, reference, "the initial images could not be measured")
         files.write_json(study.folder / "measured.json", measured)
     return plan_for(config, plan.method, plan.data, measured)
+
+
+def check_assets(study: Study, records: list[dict[str, Any]]) -> None:
+    """Write down which weights the study uses; on a resume, stop if they are others.
+
+    Raises:
+        StageFailed: an asset was made anew and came out with other bytes.
+    """
+    path = study.folder / "assets.json"
+    used = {record["key"]: record["sha256"] for record in files.read_json(path)} if path.exists() else {}
+    made = {record["key"]: record["sha256"] for record in records}
+    if used and used != made:
+        raise StageFailed(
+            f"the assets of study {study.name!r} are not those that it began with (other torch, threads or "
+            "device, or a deleted asset that came out differently); its trials could not be compared any more"
+        )
+    files.write_json(path, records)
 
 
 def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress: Progress) -> None:
@@ -213,8 +252,6 @@ def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress
     """
     from ray import tune
 
-    from raydd.tuning.callback import StudyCallback
-    from raydd.tuning.searcher import StudySearcher
     from trainables.base import DistillTrainable
 
     config = plan.config
@@ -264,7 +301,14 @@ def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress
                 verbose=0,
             ),
         )
-        tuner.fit()
+        # Ray Tune leaves its own handlers behind, and they would swallow the next Ctrl-C.
+        handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)}
+        try:
+            tuner.fit()
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for kind, handler in handlers.items():
+                    signal.signal(kind, handler)
     if searcher.left() or searcher.live:  # Ray Tune returns as if it were done when it is interrupted
         raise KeyboardInterrupt
     if study.best() is None:
@@ -342,7 +386,8 @@ def open_parent(tracker: Tracker, study: Study, plan: Plan) -> None:
     """Open the study's parent run with everything that its trials have in common."""
     values = plan.config.model_dump(exclude={"home", "name", "tracking"})
     defaults = plan.method.defaults(plan.context).model_dump(mode="json")
-    unsearched = {f"method.{name}": defaults[name] for name in defaults if name not in plan.points[0].values}
+    searched = plan.space.hyperparameters()
+    unsearched = {f"method.{name}": defaults[name] for name in defaults if name not in searched}
     tracker.open_study(
         study.name,
         params={**dict(flat(values)), **unsearched},

@@ -94,15 +94,14 @@ class StudySearcher(Searcher):
         self.sampler, self.seed, self.iterations = sampler, seed, iterations
         self.optuna = open_optuna(study.journal, study.name)
         known = self.optuna.get_trials(deepcopy=False)
+        self._write_missing_ends(known)
         self.unfinished = [trial.number for trial in known if trial.state == TrialState.RUNNING]
         self.points = points[len(known) :]  # points are always the first trials, in this order
         # A trial that waits was enqueued by a driver that died before it asked; `ask` will return it.
         self.waiting = sum(trial.state == TrialState.WAITING for trial in known)
         self.asked = len(known) - self.waiting
         self.live: dict[str, optuna.Trial] = {}
-        self.told: dict[int, str] = {
-            trial.number: trial.state.name.lower() for trial in known if trial.state.is_finished()
-        }
+        self.valued = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in known)
 
     def left(self) -> int:
         """Trials that are still to be started or continued."""
@@ -114,6 +113,7 @@ class StudySearcher(Searcher):
         """The next trial's number and folder, or FINISHED."""
         if self.unfinished:
             number = self.unfinished.pop(0)
+            self._set_sampler(number)
             trial = optuna.Trial(self.optuna, self.optuna.get_trials(deepcopy=False)[number]._trial_id)
             if not (self.study.trial_folder(number) / "hyperparameters.json").exists():
                 self._draw(trial)  # the driver died between asking and writing down
@@ -127,11 +127,14 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Record an evaluation as Optuna's intermediate value, step = iteration."""
-        trial = self.live[trial_id]
+        self._report(self.live[trial_id], result)
+
+    def _report(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         value = result.get("val_accuracy", math.nan)
         if result.get("evaluated") and math.isfinite(value):
             step = int(result["iteration"])
-            if step not in self.optuna.trials[trial.number].intermediate_values:
+            known = self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values
+            if step not in known:
                 trial.report(float(value), step)
 
     def on_trial_complete(
@@ -143,14 +146,14 @@ class StudySearcher(Searcher):
             return
         outcome = "failed" if error else outcome_of(result or {})
         if result is not None:
-            self.live[trial_id] = trial
-            self.on_trial_result(trial_id, result)
-            del self.live[trial_id]
+            self._report(trial, result)
         value = float(result["val_accuracy"]) if outcome == "complete" and result else None
         if value is not None and not math.isfinite(value):
             outcome, value = "diverged", None
+        if outcome != "failed":  # the callback knows why a trial failed, and writes its end
+            self.study.write_end(trial.number, outcome, str((result or {}).get("why", "")))
         self.optuna.tell(trial.number, value, STATES[outcome], skip_if_finished=True)
-        self.told[trial.number] = outcome
+        self.valued += STATES[outcome] in (TrialState.COMPLETE, TrialState.PRUNED)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the journal is the state."""
@@ -161,9 +164,16 @@ class StudySearcher(Searcher):
 
     # -- drawing ---------------------------------------------------------------------------------------
 
-    def _ask(self) -> optuna.Trial:
-        number = self.asked
-        modelled = self.sampler == "tpe" and len(self.told) >= startup_trials(self.total)
+    def _write_missing_ends(self, known: list[optuna.trial.FrozenTrial]) -> None:
+        """Give trials that were told an end, and whose driver died before it wrote it down, their end."""
+        ends = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+        for trial in known:
+            folder = self.study.trial_folder(trial.number)
+            if trial.state in ends and folder.exists() and not (folder / "end.json").exists():
+                why = "the driver died before it wrote down why" if trial.state == TrialState.FAIL else ""
+                self.study.write_end(trial.number, ends[trial.state], why)
+
+    def _set_sampler(self, number: int) -> None:
         # A sampler of its own for every trial: what is drawn depends on the number and on the told
         # trials, not on how often this process was restarted.
         seed = derive_seed(self.seed, "sampler", number) & 0xFFFFFFFF
@@ -176,12 +186,17 @@ class StudySearcher(Searcher):
                 if self.sampler == "tpe"
                 else optuna.samplers.RandomSampler(seed=seed)
             )
+
+    def _ask(self) -> optuna.Trial:
+        self._set_sampler(self.asked)
+        modelled = self.sampler == "tpe" and self.valued >= startup_trials(self.total)
         if self.waiting:
             self.waiting -= 1
         elif self.points:
             point = self.points.pop(0)
-            inside, outside = self.space.split_point(point.values)
-            attributes = {"source": point.source, "values": dict(point.values), "held": outside}
+            inside, _ = self.space.split_point(point.values)
+            held = self.space.held(point.values)
+            attributes = {"source": point.source, "values": dict(point.values), "held": held}
             self.optuna.enqueue_trial(inside, user_attrs=attributes)
         trial = self.optuna.ask()
         if "source" not in trial.user_attrs:

@@ -56,33 +56,43 @@ class _Overlay:
 
 
 class _Recorder:
-    """Answers every suggestion with its lowest value, except for forced ones, and notes the distributions."""
+    """Answers every suggestion with its lowest value, except for forced ones, and notes what was asked."""
 
     def __init__(self, forced: Mapping[str, Any]) -> None:
         self.forced = forced
         self.seen: dict[str, BaseDistribution] = {}
+        self.answers: dict[str, Any] = {}
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.seen[name] = FloatDistribution(low, high, log=log)
-        return self.forced.get(name, low)
+        return self._answer(name, FloatDistribution(low, high, log=log))
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        self.seen[name] = IntDistribution(low, high, log=log)
-        return self.forced.get(name, low)
+        return self._answer(name, IntDistribution(low, high, log=log))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self.seen[name] = CategoricalDistribution(choices)
-        return self.forced.get(name, choices[0])
+        return self._answer(name, CategoricalDistribution(choices))
+
+    def _answer(self, name: str, distribution: BaseDistribution) -> Any:
+        self.seen[name] = distribution
+        self.answers[name] = self.forced.get(name, _lowest(distribution))
+        return self.answers[name]
 
 
-def _branches(draw: Any) -> Iterator[dict[str, BaseDistribution]]:
-    """The distributions seen on every branch that categorical choices lead to."""
+def _lowest(distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return distribution.low
+
+
+def _branches(draw: Any) -> Iterator[tuple[dict[str, BaseDistribution], dict[str, Scalar]]]:
+    """What every branch that categorical choices lead to asks for, and an example of what it draws."""
     pending: list[dict[str, Any]] = [{}]
     while pending:
         forced = pending.pop()
         recorder = _Recorder(forced)
-        draw(recorder)
-        yield recorder.seen
+        values = draw(recorder)
+        yield recorder.seen, values
         for name, distribution in recorder.seen.items():
             if isinstance(distribution, CategoricalDistribution) and name not in forced:
                 pending += [{**forced, name: choice} for choice in distribution.choices[1:]]
@@ -92,8 +102,8 @@ def _branches(draw: Any) -> Iterator[dict[str, BaseDistribution]]:
 def searched(method: Method, context: Context) -> dict[str, BaseDistribution]:
     """Every name that the method's space may suggest for `context`, over all branches, with its distribution."""
     found: dict[str, BaseDistribution] = {}
-    for branch in _branches(lambda trial: method.space(trial, context)):
-        found.update(branch)
+    for seen, _ in _branches(lambda trial: method.space(trial, context)):
+        found.update(seen)
     return found
 
 
@@ -141,8 +151,8 @@ class StudySpace:
         own = searched(method, context)
         self.ranges = {name: self._checked(name, value, own) for name, value in ranges.items()}
         self.distributions: dict[str, BaseDistribution] = {}
-        for branch in _branches(self):
-            self.distributions.update(branch)
+        for seen, _ in _branches(self):
+            self.distributions.update(seen)
 
     def _checked(
         self, name: str, value: str | Sequence[Scalar], own: Mapping[str, BaseDistribution]
@@ -153,6 +163,10 @@ class StudySpace:
             )
         if name not in own:
             raise SpaceError(f"range: {unknown(f'searched hyperparameter of {self.method.name}', name, own)}")
+        if name not in self.method.hyperparameters.model_fields:
+            raise SpaceError(
+                f"range of {name}: {self.method.name} takes it from the data, so that it cannot be narrowed"
+            )
         parsed = parse_range(name, value)
         distribution = own[name]
         if isinstance(distribution, CategoricalDistribution):
@@ -165,14 +179,8 @@ class StudySpace:
             raise SpaceError(
                 f"range of {name}: {value!r} must be LOW..HIGH, such as {distribution.low:g}..{distribution.high:g}"
             )
-        if name in self.method.hyperparameters.model_fields:
-            for end in parsed:
-                jobs.resolve(self.method, self.context, {name: end})
-        elif not (distribution.low <= parsed[0] and parsed[1] <= distribution.high):
-            # A name of the space alone, such as an offset, has no bounds but the space's own.
-            raise SpaceError(
-                f"range of {name}: {value!r} must lie in {distribution.low:g}..{distribution.high:g}"
-            )
+        for end in parsed:
+            jobs.resolve(self.method, self.context, {name: end})
         if getattr(distribution, "log", False) and parsed[0] <= 0:
             raise SpaceError(
                 f"range of {name}: {value!r} must start above 0, because it is searched on a log scale"
@@ -208,6 +216,17 @@ class StudySpace:
                 contained = _contains(distribution, values[name])
                 (inside if contained else outside)[name] = values[name]
         return inside, outside
+
+    def held(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """What a point's own trial must not draw: values outside their range, and names that it leaves open."""
+        recorder = _Recorder(values)
+        self(recorder)
+        _, outside = self.split_point(values)
+        return {**outside, **{name: recorder.answers[name] for name in recorder.seen if name not in values}}
+
+    def hyperparameters(self) -> set[str]:
+        """Hyperparameters that the space sets on any branch; fixed ones left out."""
+        return {name for _, values in _branches(self) for name in values} - set(self.context.fixed)
 
     def _on_path(self, values: Mapping[str, Scalar]) -> dict[str, BaseDistribution]:
         recorder = _Recorder(values)

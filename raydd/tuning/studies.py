@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,25 +126,26 @@ class Study:
         return name
 
     @classmethod
-    def create(cls, config: StudyConfig) -> Study:
-        """Make the study's folder with its `study.yaml`, and take its lock.
+    def create(cls, config: StudyConfig, provenance: Mapping[str, Any]) -> Study:
+        """Make the study's folder with `provenance.json` and `study.yaml`, and take its lock.
+
+        `study.yaml` comes last and makes the folder a study: one without it was left over by a crash, and
+        is taken over.
 
         Raises:
             StudyError: the name is in use, or the home cannot be written.
         """
         study = cls(config.folder)
         try:
-            study.folder.parent.mkdir(parents=True, exist_ok=True)
-            study.folder.mkdir()
-        except FileExistsError:
-            raise StudyError(
-                f"name: study {study.name!r} exists already in {study.home}; take another name, "
-                f"or continue it with `raydd resume {study.name}`"
-            ) from None
+            study.folder.mkdir(parents=True, exist_ok=True)
+            study.lock()
+            if (study.folder / CONFIG_FILE).exists():
+                study.unlock()
+                raise StudyError(taken(study.name, study.home))
+            files.write_json(study.folder / "provenance.json", provenance)
+            files.write_text(study.folder / CONFIG_FILE, configuration.dump_yaml(config))
         except OSError as error:
             raise StudyError(f"home: {study.home} cannot be written: {error.strerror}") from None
-        study.lock()
-        files.write_text(study.folder / CONFIG_FILE, configuration.dump_yaml(config))
         return study
 
     def lock(self) -> None:
@@ -170,14 +172,22 @@ class Study:
     def is_running(self) -> bool:
         """Whether some process holds the study's lock."""
         lock = files.FileLock(self.folder / "lock")
-        if self._lock is not None or not lock.acquire():
-            return True
+        try:
+            if self._lock is not None or not lock.acquire():
+                return True
+        except OSError:  # somebody else's study, which may be read and not written
+            return False
         lock.release()
         return False
 
+    def numbers(self) -> list[int]:
+        """Numbers of the trials that were written down, ascending."""
+        found = (self.folder / "trials").glob("*/hyperparameters.json")
+        return sorted(int(path.parent.name) for path in found if path.parent.name.isdigit())
+
     def trials(self) -> list[TrialRecord]:
         """All trials that were started, by number."""
-        numbers = sorted(int(path.name) for path in (self.folder / "trials").glob("*") if path.name.isdigit())
+        numbers = self.numbers()
         running = self.is_running() if numbers else False
         return [self.trial(number, running=running) for number in numbers]
 
@@ -189,7 +199,9 @@ class Study:
         """
         folder = self.trial_folder(number)
         if not (folder / "hyperparameters.json").exists():
-            raise StudyError(f"study {self.name!r} has no trial {number}; it has {len(self.trials())} trials")
+            raise StudyError(
+                f"study {self.name!r} has no trial {number}; it has {len(self.numbers())} trials"
+            )
         drawn = files.read_json(folder / "hyperparameters.json")
         rows = files.read_jsonl(folder / "history.jsonl")
         end = files.read_json(folder / "end.json") if (folder / "end.json").exists() else {}
@@ -211,6 +223,10 @@ class Study:
             seconds=sum_of_attempts(rows),
             why=end.get("why", ""),
         )
+
+    def write_end(self, number: int, outcome: str, why: str) -> None:
+        """Write down how trial `number` ended."""
+        files.write_json(self.trial_folder(number) / "end.json", {"outcome": outcome, "why": why})
 
     def best(self) -> TrialRecord | None:
         """The complete trial with the highest validation accuracy (a search estimate); ties go to the lowest number."""
@@ -236,6 +252,14 @@ class Study:
     def test_readings(self) -> int:
         """How often test data were read for this study."""
         return len(files.read_jsonl(self.folder / "test_ledger.jsonl"))
+
+
+def taken(name: str, home: Path) -> str:
+    """Say that a study's name is in use."""
+    return (
+        f"name: study {name!r} exists already in {home}; take another name, "
+        f"or continue it with `raydd resume {name}`"
+    )
 
 
 def sum_of_attempts(rows: list[dict[str, Any]]) -> float | None:

@@ -13,6 +13,7 @@ from typing import Any
 from raydd import devices, files, jobs
 from raydd.config import StudyConfig
 from raydd.distillation.baselines import random_real
+from raydd.errors import TrialDiverged
 from raydd.evaluation import evaluate
 from raydd.jobs import Job
 from raydd.storage import DistilledSet
@@ -46,15 +47,18 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def distil_and_evaluate(
-    folder: Path, arm: Mapping[str, Any], seed: int, split: str, where: Path
+    folder: Path, arm: Mapping[str, Any], seed: int, split: str, nets: list[str], where: Path
 ) -> dict[str, Any]:
     """One distillation of one arm with a fresh seed, evaluated on `split` by every architecture.
 
+    A distillation that diverges is worth chance: it is a failure of the setting, and must not be left out.
+
     Args:
         folder: the study's folder.
-        arm: `method` (None: randomly chosen real images) and `hyperparameters`.
+        arm: `key`, `method` (None: randomly chosen real images) and `hyperparameters`.
         seed: seed of the distillation, its initial images and the evaluation's networks.
-        split: `val` or `test`.
+        split: `val` or `test`; a reading of test is counted before it happens.
+        nets: architectures to train.
         where: folder that receives `distilled.safetensors` and, last, `result.json`.
 
     Returns:
@@ -63,24 +67,24 @@ def distil_and_evaluate(
     config = Study(folder).config
     begun = time.perf_counter()
     job = open_study_job(folder, config.confirm.fit if split == "test" else "train")
-    if arm["method"] is None:
-        distilled = random_real(job.data, job.context, job.method.protocol, seed)
-    else:
-        if arm["method"] != job.method.name:
-            job = job.of_method(arm["method"])
-        distiller = job.distiller(arm["hyperparameters"], seed)
-        while distiller.progress < 1.0 - 1e-9:
-            distiller.step()
-        distilled = distiller.distilled()
+    protocol = config.evaluation.protocol or job.method.protocol  # the study's, for every arm
+    distilled, diverged = distil(job, arm, seed)
     where.mkdir(parents=True, exist_ok=True)
     distilled.save(where / "distilled.safetensors", preview=where / "grid.png")
     seconds = time.perf_counter() - begun
+    if split == "test":
+        Study(folder).count_test_reading(stage="report", arm=arm["key"], seed=seed, nets=nets)
+    evaluations = {
+        net: chance(job, config, protocol)
+        if diverged
+        else evaluate_net(distilled, job, net, config, protocol, seed, split)
+        for net in nets
+    }
     result = {
         "seed": seed,
         "split": split,
-        "nets": evaluate_nets(
-            distilled, job, config.confirm.nets or [config.evaluation.net], config, seed, split
-        ),
+        "diverged": diverged,
+        "nets": evaluations,
         "bytes": (where / "distilled.safetensors").stat().st_size,
         "distill_seconds": seconds,
         "seconds": time.perf_counter() - begun,
@@ -89,30 +93,58 @@ def distil_and_evaluate(
     return result
 
 
-def evaluate_nets(
-    distilled: DistilledSet, job: Job, nets: list[str], config: StudyConfig, seed: int, split: str
+def distil(job: Job, arm: Mapping[str, Any], seed: int) -> tuple[DistilledSet, str]:
+    """The arm's distilled set, and why it diverged if it did; the initial images are returned then."""
+    if arm["method"] is None:
+        recipe = job.distiller({}, seed).distilled().recipe
+        return random_real(job.data, job.context, recipe, seed), ""
+    if arm["method"] != job.method.name:
+        job = job.of_method(arm["method"])
+    distiller = job.distiller(arm["hyperparameters"], seed)
+    initial = distiller.distilled()
+    try:
+        while distiller.progress < 1.0 - 1e-9:
+            distiller.step()
+    except TrialDiverged as error:
+        return initial, str(error)
+    return distiller.distilled(), ""
+
+
+def evaluate_net(
+    distilled: DistilledSet, job: Job, net: str, config: StudyConfig, protocol: str, seed: int, split: str
 ) -> dict[str, Any]:
-    """Accuracies of every architecture of `nets`, by name."""
-    results = {}
-    for net in nets:
-        result = evaluate(
-            distilled,
-            job.data,
-            net=net,
-            protocol=config.evaluation.protocol,
-            epochs=config.confirm.epochs or config.evaluation.epochs,
-            repeats=config.confirm.repeats,
-            seed=seed,
-            split=split,
-            device=str(job.device),
-        )
-        results[net] = {
-            "values": list(result.values),
-            "mean": result.mean,
-            "net_sd": result.std,
-            "protocol": result.protocol,
-            "epochs": result.epochs,
-            "optimisation_steps": result.optimisation_steps,
-            "label_regime": result.label_regime,
-        }
-    return results
+    """Accuracies of `confirm.repeats` networks of one architecture, and how they were trained."""
+    result = evaluate(
+        distilled,
+        job.data,
+        net=net,
+        protocol=protocol,
+        epochs=config.confirm.epochs or config.evaluation.epochs,
+        repeats=config.confirm.repeats,
+        seed=seed,
+        split=split,
+        device=str(job.device),
+    )
+    return {
+        "values": list(result.values),
+        "mean": result.mean,
+        "net_sd": result.std,
+        "protocol": result.protocol,
+        "epochs": result.epochs,
+        "optimisation_steps": result.optimisation_steps,
+        "label_regime": result.label_regime,
+    }
+
+
+def chance(job: Job, config: StudyConfig, protocol: str) -> dict[str, Any]:
+    """What `evaluate_net` gives for a distillation that diverged."""
+    value = 1.0 / job.data.classes
+    return {
+        "values": [value] * config.confirm.repeats,
+        "mean": value,
+        "net_sd": 0.0,
+        "protocol": protocol,
+        "epochs": config.confirm.epochs or config.evaluation.epochs,
+        "optimisation_steps": 0,
+        "label_regime": "hard",
+    }

@@ -165,9 +165,8 @@ def test_shuffled_test_labels_change_no_figure_before_the_report(tmp_path, small
         assert one.trial(number).values == other.trial(number).values
         rows = [files.read_jsonl(study.trial_folder(number) / "history.jsonl") for study in (one, other)]
         keys = ("iteration", "val_accuracy", "val_accuracy_std", "loss/total")
-        assert [[row.get(key) for key in keys] for row in rows[0][1:]] == [
-            [row.get(key) for key in keys] for row in rows[1][1:]
-        ]
+        first_rows, second_rows = [[[row.get(key) for key in keys] for row in part] for part in rows]
+        assert first_rows == second_rows
         assert torch.equal(pixels(one, number), pixels(other, number))
     winners = [files.read_json(study.folder / "confirm" / "winner.json") for study in (one, other)]
     assert winners[0] == winners[1]
@@ -185,12 +184,11 @@ def wait_for(condition, seconds=120):
         time.sleep(0.05)
 
 
-def cut(arguments, study, rows, kind, log):
-    """Start a driver, send it a signal once trial 1 has so many reports; its exit code."""
+def cut(arguments, reached, kind, log):
+    """Start a driver, send it a signal once `reached()`; its exit code."""
     with log.open("w") as file:
         process = subprocess.Popen(command(*arguments), stdout=file, stderr=file)
-        history = study.trial_folder(1) / "history.jsonl"
-        wait_for(lambda: process.poll() is not None or len(files.read_jsonl(history)) >= rows)
+        wait_for(lambda: process.poll() is not None or reached())
         os.kill(process.pid, kind)
         return process.wait(timeout=120)
 
@@ -203,7 +201,10 @@ def test_an_interrupted_study_closes_its_runs_and_resumes_to_the_same_images(tmp
     path.write_text(configuration.dump_yaml(config))
     study = Study(config.folder)
 
-    assert cut(["search", str(path)], study, 4, signal.SIGTERM, log) == 75, log.read_text()
+    def reports(count):
+        return lambda: len(files.read_jsonl(study.trial_folder(1) / "history.jsonl")) >= count
+
+    assert cut(["search", str(path)], reports(4), signal.SIGTERM, log) == 75, log.read_text()
     assert "raydd resume cut --home" in log.read_text()
     outcomes = [trial.outcome for trial in study.trials()]
     assert outcomes[0] == "complete"
@@ -213,7 +214,12 @@ def test_an_interrupted_study_closes_its_runs_and_resumes_to_the_same_images(tmp
     assert {child.info.status for child in children} <= {"FINISHED", "KILLED"}
 
     resume = ["resume", "cut", "--home", config.home]
-    assert cut(resume, study, 9, signal.SIGINT, log) == 130, log.read_text()
+    assert cut(resume, reports(9), signal.SIGINT, log) == 130, log.read_text()
+    refused = subprocess.run(command("confirm", *resume[1:]), capture_output=True, text=True, timeout=300)
+    assert refused.returncode == 2
+    assert "of 3 trials unfinished; `raydd resume cut` first" in refused.stderr
+    winner = study.folder / "confirm" / "winner.json"
+    assert cut(resume, winner.exists, signal.SIGTERM, log) == 75, log.read_text()
     resumed = subprocess.run(command(*resume), capture_output=True, text=True, timeout=300)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert [trial.outcome for trial in study.trials()] == ["complete"] * 3
@@ -242,14 +248,18 @@ def test_two_drivers_on_one_study_are_refused(finished):
     assert "in use by another process" in result.stderr
 
 
-def test_a_plug_in_is_searched_and_its_broken_trials_do_not_end_the_study(tmp_path):
-    plugin = tmp_path / "plugin"
-    distribution = plugin / "throwaway-1.0.dist-info"
-    distribution.mkdir(parents=True)
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    """`search(home, *arguments)` with a throw-away method that is installed as a distribution of its own."""
+    folder = tmp_path_factory.mktemp("plugin")
+    distribution = folder / "throwaway-1.0.dist-info"
+    distribution.mkdir()
     (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: throwaway\nVersion: 1.0\n")
     (distribution / "entry_points.txt").write_text("[raydd.methods]\nthrowaway = throwaway:METHOD\n")
-    (plugin / "throwaway.py").write_text((Path(__file__).parent / "throwaway_plugin.txt").read_text())
-    config = {
+    (folder / "throwaway.py").write_text((Path(__file__).parent / "throwaway_plugin.txt").read_text())
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    settings = {
         "data.name": "digits",
         "confirm.top": 1,
         "confirm.rerank_seeds": 1,
@@ -258,31 +268,19 @@ def test_a_plug_in_is_searched_and_its_broken_trials_do_not_end_the_study(tmp_pa
         "evaluation.net": "convnet-w8",
         "search.concurrency": 1,
     }
-    flags = [part for name, value in config.items() for part in ("--set", f"{name}={value}")]
-    arguments = [
-        "--ipc",
-        "1",
-        "--trials",
-        "8",
-        "--eval-epochs",
-        "2",
-        "--name",
-        "plug",
-        "--home",
-        str(tmp_path),
-        *flags,
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(plugin)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    result = subprocess.run(
-        command("search", "throwaway", *arguments),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    study = Study(tmp_path / "studies" / "plug")
+    flags = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+
+    def search(home, *arguments):
+        line = command("search", "throwaway", "--name", "plug", "--home", str(home), *flags, *arguments)
+        result = subprocess.run(line, capture_output=True, text=True, timeout=300, env=environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return Study(home / "studies" / "plug")
+
+    return search
+
+
+def test_a_plug_in_is_searched_and_its_broken_trials_do_not_end_the_study(plugin, tmp_path):
+    study = plugin(tmp_path, "--ipc", "1", "--trials", "8", "--eval-epochs", "2", "--fix", "spoil=0")
     trials = study.trials()
     outcome = {"calm": "complete", "broken": "failed", "infinite": "diverged"}
     assert [trial.outcome for trial in trials] == [outcome[trial.hyperparameters["mood"]] for trial in trials]
@@ -299,3 +297,38 @@ def test_a_plug_in_is_searched_and_its_broken_trials_do_not_end_the_study(tmp_pa
     state = {"complete": "COMPLETE", "failed": "FAIL", "diverged": "FAIL"}
     known = open_optuna(study.journal, study.name).trials
     assert [trial.state.name for trial in known] == [state[trial.outcome] for trial in trials]
+
+
+def test_hopeless_trials_are_pruned_on_a_rung_and_told_so(plugin, tmp_path):
+    arguments = [
+        "--ipc",
+        "4",
+        "--trials",
+        "18",
+        "--iterations",
+        "9",
+        "--eval-epochs",
+        "20",
+        "--fix",
+        "mood=calm",
+    ]
+    study = plugin(tmp_path, *arguments, "--sampler", "random")
+    trials = study.trials()
+    pruned = [trial for trial in trials if trial.outcome == "pruned"]
+    assert trials[0].outcome == "complete"
+    assert {trial.outcome for trial in trials} == {"complete", "pruned"}
+    assert len(pruned) >= 2
+    complete = [trial for trial in trials[1:] if trial.outcome == "complete"]
+    mean = {
+        name: sum(t.hyperparameters["spoil"] for t in group) / len(group)
+        for name, group in (("pruned", pruned), ("complete", complete))
+    }
+    assert mean["pruned"] > mean["complete"]
+    known = open_optuna(study.journal, study.name).trials
+    _, _, children = runs_of(study)
+    for trial in pruned:
+        assert trial.iteration in (1, 3)
+        assert known[trial.number].state == optuna.trial.TrialState.PRUNED
+        assert known[trial.number].intermediate_values[trial.iteration] == trial.val_accuracy
+        assert children[trial.number].info.status == "KILLED"
+        assert children[trial.number].data.tags["raydd.outcome"] == "pruned"

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from raydd.config import ResourcesConfig
-from raydd.errors import ConfigError
+from raydd.errors import ConfigError, StageFailed
 from raydd.tuning import cluster
 
 
@@ -19,6 +19,25 @@ def test_more_than_the_machine_has_is_refused_before_ray_starts():
         ConfigError, match=r"resources\.cpus_per_trial: 10000 are asked for, this machine has \d+"
     ):
         cluster.check(ResourcesConfig(cpus_per_trial=10000))
+
+
+@pytest.mark.parametrize(
+    ("device", "share", "sentence"),
+    [
+        ("cuda", 0.0, "'cuda' needs a share of a GPU for every trial"),
+        ("cuda:7x", 0.0, "'cuda:7x' is not one of auto, cpu, cuda"),
+        ("gpu", 0.0, "'gpu' is not one of auto, cpu, cuda"),
+        ("cuda:1", 0.5, "'cuda:1' cannot be chosen"),
+    ],
+)
+def test_a_device_that_trials_will_not_have_is_refused(device, share, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        cluster.check(ResourcesConfig(gpus_per_trial=share), device)
+
+
+def test_a_cluster_that_holds_no_trial_is_said_at_once():
+    with pytest.raises(StageFailed, match=r"it has 4 CPUs and 0 GPUs, and a trial takes 1 and 0\.5"):
+        cluster.slots(FakeRay(CPU=4), ResourcesConfig(gpus_per_trial=0.5))
 
 
 class FakeRay:

@@ -222,3 +222,33 @@ def test_the_journal_holds_no_pickle_and_reopens(tmp_path):
     for line in (tmp_path / "optuna.journal").read_text().splitlines():
         assert line.startswith("{")
     assert isinstance(open_optuna(tmp_path / "optuna.journal", tmp_path.name), optuna.Study)
+
+
+def test_only_trials_with_a_value_end_the_start_up(tmp_path):
+    search = searcher(tmp_path, trials=12, points=[])
+    for index in range(5):
+        config = search.suggest(str(index))
+        search.on_trial_complete(str(index), result(config["number"], math.nan, outcome="diverged"))
+    assert {drawn(tmp_path, number)["source"] for number in range(5)} == {"startup"}
+
+
+def test_a_trial_that_was_told_and_not_written_down_gets_its_end_back(tmp_path):
+    search = searcher(tmp_path)
+    for name in "abc":
+        search.suggest(name)
+    search.on_trial_complete("a", result(0, 0.9, outcome="complete"))
+    search.on_trial_complete("b", error=True)
+    end = tmp_path / "trials" / "0" / "end.json"
+    assert files.read_json(end)["outcome"] == "complete"
+    end.unlink()
+    searcher(tmp_path)
+    assert files.read_json(end)["outcome"] == "complete"
+    assert files.read_json(tmp_path / "trials" / "1" / "end.json")["outcome"] == "failed"
+    assert not (tmp_path / "trials" / "2" / "end.json").exists()
+
+
+def test_a_point_that_leaves_a_name_open_does_not_tell_the_sampler_a_draw(tmp_path):
+    search = searcher(tmp_path, points=[Point({"x": 0.25}, "default")])
+    search.suggest("a")
+    assert search.optuna.trials[0].params == {"x": 0.25}
+    assert drawn(tmp_path, 0)["values"]["y"] == 0.0

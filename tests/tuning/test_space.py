@@ -120,6 +120,15 @@ def test_names_for_follows_the_branch_of_the_values():
     assert space.names_for({"kind": "plain"}) == ["kind"]
 
 
+def test_hyperparameters_are_those_of_all_branches():
+    assert StudySpace(Toy(), context(rate=0.5), {}).hyperparameters() == {"kind", "margin", "depth"}
+
+
+def test_held_are_values_outside_and_names_left_open():
+    space = StudySpace(Toy(), context(), {"rate": "0.1..0.5"})
+    assert space.held({"rate": 1.0, "kind": "hinge"}) == {"rate": 1.0, "margin": 0.0}
+
+
 def test_parse_range_reads_both_forms():
     assert parse_range("x", "1e-3 .. 2") == (0.001, 2.0)
     assert parse_range("x", "-1.5..-.5") == (-1.5, -0.5)
