@@ -15,7 +15,7 @@ DEMO := iid --data digits --ipc 10 --trials 12 --iterations 100 --scheduler none
 DEMO_HOME := raydd-runs
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo test test-unit lint format bench clean help
+.PHONY: setup demo test test-unit lint format clean help
 
 setup: $(STAMP)  ## make .venv with everything in it, or reuse it
 
@@ -53,9 +53,6 @@ lint: setup  ## ruff and mypy
 format: setup  ## let ruff format and sort what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-bench: setup  ## speed and memory, beside plain reference loops
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove caches and build leftovers; .venv and raydd-runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -88,7 +88,7 @@ def confirm(
             ray, study, config, arms, report_seeds(config, count), "report", "test", nets, progress
         )
         report = summarise(study, plan, arms, results, ranking)
-        widest = max((part["half_width"] for part in report["differences"]), default=0.0)
+        widest = max(part["half_width"] for part in report["differences"] if part["a"] == "winner")
         if widest <= config.confirm.half_width or count >= limit or seeds is not None:
             break
         count = min(limit, count + config.confirm.report_seeds)
@@ -308,8 +308,12 @@ def summarise(
             )
     net = nets[0]
     first = results[arms[0].key][0]["nets"][net]
-    compared = [(arm, statistics.paired(runs["winner", net], runs[arm.name, net])) for arm in arms[1:]]
-    adjusted = statistics.holm([difference.p for _, difference in compared])
+    by_name = {arm.name: arm for arm in arms}
+    pairs = [("winner", arm.name) for arm in arms[1:]]
+    if "base" in by_name:
+        pairs.append(("base", "random"))  # whether distilling pays at all, without what was tuned
+    compared = [statistics.paired(runs[a, net], runs[b, net]) for a, b in pairs]
+    adjusted = statistics.holm([difference.p for difference in compared])
     return {
         "protocol": {
             "name": first["protocol"],
@@ -328,8 +332,8 @@ def summarise(
         "arms": rows,
         "differences": [
             {
-                "a": "winner",
-                "b": arm.name,
+                "a": a,
+                "b": b,
                 "net": net,
                 "mean": difference.mean,
                 "low": difference.low,
@@ -338,9 +342,9 @@ def summarise(
                 "p": difference.p,
                 "adjusted_p": p,
                 "resolved": p < 1 - CONFIDENCE and not difference.low <= 0.0 <= difference.high,
-                "text": statistics.verdict("winner", arm.short, difference, p),
+                "text": statistics.verdict(by_name[a].short, by_name[b].short, difference, p),
             }
-            for (arm, difference), p in zip(compared, adjusted)
+            for (a, b), difference, p in zip(pairs, compared, adjusted)
         ],
         "test_readings": study.test_readings(),
         "rerank": ranking["rows"],
