@@ -92,15 +92,16 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     for net in nets:
         on = f" on {net}" if len(nets) > 1 else ""
         against = {one["b"]: one for one in differences if one["a"] == "winner" and one["net"] == net}
-        random = against.get("random")
-        if random is not None and random["resolved"] and random["mean"] < 0:
-            yield (
-                f"Randomly chosen real images are better than the winner{on}, by "
-                f"{wording.points(-random['mean'])} points: on these data, distilling with these settings does "
-                "not pay."
-            )
-        elif random is not None and not random["resolved"]:
-            yield f"The winner is not shown to be better than randomly chosen real images{on}."
+        for one in (one for one in differences if one["b"] == "random" and one["net"] == net):
+            winner = one["a"] == "winner"
+            if one["resolved"] and one["mean"] < 0:
+                name = {"winner": "the winner", "default": report["default_name"]}.get(one["a"], "the base")
+                yield (
+                    f"Randomly chosen real images are better than {name}{on}, by {wording.points(-one['mean'])} points"
+                    + (": on these data, distilling with these settings does not pay." if winner else ".")
+                )
+            elif winner and not one["resolved"]:
+                yield f"The winner is not shown to be better than randomly chosen real images{on}."
         default = against.get("default")
         if default is not None and default["resolved"] and default["mean"] < 0:
             yield f"The winner is worse than trial 0 ({report['default_name']}){on}: keep trial 0's setting."

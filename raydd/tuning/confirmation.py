@@ -310,8 +310,8 @@ def summarise(
     first = results[arms[0].key][0]["nets"][net]
     by_name = {arm.name: arm for arm in arms}
     pairs = [("winner", arm.name) for arm in arms[1:]]
-    if "base" in by_name:
-        pairs.append(("base", "random"))  # whether distilling pays at all, without what was tuned
+    # Whether distilling pays at all, without what was tuned.
+    pairs += [(name, "random") for name in ("default", "base") if name in by_name]
     compared = [statistics.paired(runs[a, net], runs[b, net]) for a, b in pairs]
     adjusted = statistics.holm([difference.p for difference in compared])
     return {

@@ -19,7 +19,7 @@ from raydd import wording
 
 Arguments = ParamSpec("Arguments")
 
-HEARTBEAT = 30.0  # seconds between plain lines about running trials
+HEARTBEAT = 30.0  # seconds between plain lines about what is running
 LIVE_ROWS = 12  # of the table of trials; running ones first, then the best finished ones
 REFRESHES = 4  # of the live table, per second
 
@@ -174,7 +174,7 @@ class Progress:
             self._units[what] = (done, total)
             if self._wants_live:
                 self._redraw()
-            else:
+            elif done == total or time.monotonic() - self._last_line >= HEARTBEAT:
                 self._print(f"{what}: {done}/{total}")
 
     @_quiet

@@ -66,10 +66,11 @@ def test_only_complete_trials_are_the_best():
 def test_stages_units_messages_and_warnings_are_lines():
     progress, buffer = plain()
     progress.stage("assets")
-    progress.units("assets", 1, 2)
+    progress.units("assets", 1, 2)  # too soon after the last line
+    progress.units("assets", 2, 2)
     progress.message("hello [bold]")
     progress.warning("disk is full")
-    assert buffer.getvalue() == "assets ...\nassets: 1/2\nhello [bold]\nwarning: disk is full\n"
+    assert buffer.getvalue() == "assets ...\nassets: 2/2\nhello [bold]\nwarning: disk is full\n"
 
 
 def test_on_a_terminal_the_table_shows_running_trials_and_goes_away_at_the_end():
