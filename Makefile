@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo:  ## search IID's hyperparameters on digits and compare the result on test data
-	@begun=$$(date +%s); $(MAKE) --no-print-directory setup; echo "set-up: $$(( $$(date +%s) - begun )) s"
+	@begun=$$(date +%s); $(MAKE) --no-print-directory setup || exit $$?; echo "set-up: $$(( $$(date +%s) - begun )) s"
 	@name=demo; number=1; \
 	while [ -e $(DEMO_HOME)/studies/$$name ]; do number=$$(( number + 1 )); name=demo-$$number; done; \
 	begun=$$(date +%s); \

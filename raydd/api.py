@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydd import config as configuration
-from raydd import devices, jobs, registry
+from raydd import devices, files, jobs, registry
 from raydd.data import DataSplits, load_data
 from raydd.evaluation import Evaluation, evaluate
 from raydd.storage import AssetStore, DistilledSet
@@ -36,6 +36,9 @@ def distill(
 ) -> DistilledSet:
     """Distil `data.train` into `ipc` images per class, with one setting and without a search.
 
+    All CPUs of this process are used (`torch.set_num_threads`), where a trial of a study uses those that it
+    was given; bits, and the key under which a pool of networks is found again, depend on that number.
+
     Args:
         method: name of an installed method, such as `iid`.
         data: what `raydd.load_data` returned; only its train split is read.
@@ -59,7 +62,7 @@ def distill(
     values = dict(hyperparameters or {})
     model = jobs.resolve(chosen, context, values)
     context = replace(context, fixed={name: getattr(model, name) for name in values})
-    root = Path(home or configuration.default_home()).expanduser().absolute() / "assets"
+    root = files.absolute(home or configuration.default_home()) / "assets"
     assets = AssetStore(root, data, where)
     for spec in chosen.assets(context):
         assets.get(spec, on_message)
@@ -94,7 +97,7 @@ def resume(path: str | Path, progress: Progress | None = None) -> StudyResult:
     """
     from raydd import tuning
 
-    folder = Path(path).expanduser().absolute()
+    folder = files.absolute(path)
     study = tuning.Study.open(folder.parents[1], folder.name)
     with progress or tuning.Progress() as display:
         return tuning.resume(study, display)

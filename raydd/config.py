@@ -17,6 +17,7 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from raydd import files
 from raydd.errors import ConfigError, unknown
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -33,7 +34,7 @@ class Part(BaseModel):
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(files.absolute(path))
 
 
 def default_home() -> str:

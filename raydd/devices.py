@@ -47,6 +47,9 @@ def prepare_process(threads: int) -> None:
     import torch
 
     torch.set_num_threads(max(1, threads))
+    # On CUDA torch rounds convolutions to TF32 unless told otherwise; fp32 is to mean fp32.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if sys.platform.startswith("linux"):
         try:
             mallopt = ctypes.CDLL("libc.so.6").mallopt

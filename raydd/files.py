@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import IO, Any
 
 
+def absolute(path: str | Path) -> Path:
+    """An absolute path, with a leading `~` resolved where its user exists and kept as it is elsewhere."""
+    return Path(os.path.expanduser(path)).absolute()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import pydantic
 
 from raydd import devices, registry
 from raydd.data import DataSplits, load_data
-from raydd.errors import DataError, SpaceError, unknown
+from raydd.errors import ConfigError, DataError, SpaceError, unknown
 from raydd.registry import Context, Distiller, Method, Scalar
 from raydd.storage import AssetStore
 
@@ -57,8 +57,11 @@ def context_of(
     """The context of `method` on `data`.
 
     Raises:
+        ConfigError: `ipc` or `iterations` is below 1.
         DataError: a class has fewer training images than `ipc`.
     """
+    if ipc < 1 or (iterations is not None and iterations < 1):
+        raise ConfigError(f"ipc and iterations must be at least 1, got ipc={ipc}, iterations={iterations}")
     counts = [data.train.count(class_) for class_ in range(data.classes)]
     fewest = min(range(data.classes), key=counts.__getitem__)
     if counts[fewest] < ipc:

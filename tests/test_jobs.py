@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 import raydd
 from raydd import jobs, registry
-from raydd.errors import DataError, SpaceError
+from raydd.errors import ConfigError, DataError, SpaceError
 from raydd.evaluation import evaluate
 from raydd.storage import AssetStore
 
@@ -77,3 +77,9 @@ def test_defaults_are_overlaid_by_values(digits, tmp_path):
     model = jobs.resolve(job.method, job.context, {"lambda_cc": 0.5})
     assert isinstance(model, BaseModel)
     assert (model.lambda_cc, model.lambda_cm, model.net) == (0.5, 0.01, "convnet-w8")
+
+
+@pytest.mark.parametrize(("ipc", "iterations"), [(0, 1), (1, 0), (1, -1)])
+def test_lengths_and_counts_below_one_are_refused(digits, ipc, iterations):
+    with pytest.raises(ConfigError, match=rf"must be at least 1, got ipc={ipc}, iterations={iterations}"):
+        jobs.context_of(registry.get("dm"), digits, ipc=ipc, iterations=iterations, fixed={})

@@ -126,7 +126,9 @@ class DistillTrainable(tune.Trainable):
 
     def _evaluated(self, losses: Mapping[str, float], *, rung: int, rate: float) -> dict[str, Any]:
         settings = self.study_config.evaluation
-        distilled = self.distiller.distilled()
+        distilled = self.distiller.distilled().with_recipe(
+            protocol=settings.protocol, net=settings.net, epochs=settings.epochs
+        )
         result = evaluate(
             distilled,
             self.job.data,

@@ -11,7 +11,7 @@ from raydd.errors import RayddError
 
 __all__ = ["main"]
 
-INTERRUPTED = 130
+BAD_INPUT, INTERRUPTED = 2, 130
 
 # One line each, written here so that `raydd --help` imports no verb.
 VERBS = {
@@ -55,6 +55,9 @@ class LazyGroup(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"error: {line}", err=True)
             ctx.exit(error.exit_code)
+        except (PermissionError, NotADirectoryError) as error:
+            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+            ctx.exit(BAD_INPUT)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from raydd import files
 from raydd.cli import options
 from raydd.errors import ConfigError
 
@@ -67,7 +68,7 @@ def distill(
 
 def _target(out: str, force: bool) -> Path:
     """The file to write, refused now rather than after hours of work."""
-    target = Path(out).expanduser().absolute()
+    target = files.absolute(out)
     if target.suffix != ".safetensors":
         raise ConfigError(f"--out: {out!r} must end in .safetensors")
     for path in (target, target.with_suffix(".png")):

@@ -25,7 +25,7 @@ EPILOG = options.examples(
 
 @click.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--net", default="convnet", metavar="A,B", help="Networks to train.  [default: convnet]")
+@click.option("--net", metavar="A,B", help="Networks to train.  [default: the set's own]")
 @click.option("--repeats", type=int, default=5, help="Networks of each kind.  [default: 5]")
 @click.option("--epochs", type=int, help="Epochs of that training.  [default: the set's own protocol]")
 @click.option(
@@ -39,7 +39,7 @@ EPILOG = options.examples(
 @options.as_json
 def evaluate(
     file: Path,
-    net: str,
+    net: str | None,
     repeats: int,
     epochs: int | None,
     split: str,
@@ -63,6 +63,7 @@ def evaluate(
     from raydd.storage import DistilledSet
 
     distilled = DistilledSet.load(file)
+    net = str(distilled.recipe["net"]) if net is None else net
     names = [name.strip() for name in net.split(",") if name.strip()]
     if not names:
         raise ConfigError(f"--net: {net!r} names no network")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from raydd import files
 from raydd.cli import options
 from raydd.errors import ConfigError
 
@@ -31,16 +31,16 @@ def init(method: str, out: str, settings: tuple[str, ...], **flags: Any) -> None
 
     `raydd search FILE` takes it as it is. Nothing is downloaded, and no file is overwritten.
     """
-    target = Path(out).expanduser()
+    target = files.absolute(out)
     if target.exists():
         raise ConfigError(f"--out: {target} exists already; remove it, or name another file")
-    if not target.suffix.startswith(".y"):
+    if target.suffix not in (".yaml", ".yml"):
         raise ConfigError(
             f"--out: {str(target)!r} must end in .yaml or .yml, so that `raydd search` knows it"
         )
     config = options.study_config(method, flags=flags, settings=settings)
 
-    from raydd import files, registry
+    from raydd import registry
     from raydd.report import study_file
     from raydd.tuning.space import searched
 

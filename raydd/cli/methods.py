@@ -30,7 +30,7 @@ def methods(as_json: bool) -> None:
         table.add_column(title)
     for row in rows:
         if "problem" in row:
-            table.add_row(row["name"], f"cannot be loaded: {row['problem']}")
+            table.add_row(row["name"], row["problem"])
         else:
             length = f"{row['iterations']} {row['unit']}"
             table.add_row(
@@ -45,7 +45,7 @@ def _facts(name: str) -> dict[str, Any]:
     try:
         method = registry.get(name)
     except Exception as error:  # anybody's plug-in: whatever it raises, the others are still listed
-        return {"name": name, "problem": f"{type(error).__name__}: {error}"}
+        return {"name": name, "problem": str(error) or type(error).__name__}
     return {
         "name": method.name,
         "title": method.title,

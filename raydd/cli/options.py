@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from raydd import files
 from raydd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def home_folder(home: str | None) -> str:
     """The folder of all studies as the flag, else the environment, else the default has it; absolute."""
     from raydd import config
 
-    return str(Path(home or config.default_home()).expanduser().absolute())
+    return str(files.absolute(home or config.default_home()))
 
 
 def examples(*lines: str) -> str:

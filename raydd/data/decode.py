@@ -20,7 +20,7 @@ from raydd import devices
 from raydd.data.images import ImageData, MappedImages
 from raydd.data.summary import block_length
 from raydd.errors import DataError
-from raydd.files import atomic_folder, digest, read_json, write_json
+from raydd.files import FileLock, absolute, atomic_folder, digest, read_json, write_json
 
 if TYPE_CHECKING:
     from raydd.data.decoder import Job
@@ -46,7 +46,7 @@ class Source:
 
 def cache_folder() -> Path:
     """Where decoded images lie: `decoded` in `RAYDD_CACHE`, else in `~/.cache/raydd`."""
-    return Path(os.environ.get("RAYDD_CACHE") or "~/.cache/raydd").expanduser().absolute() / "decoded"
+    return absolute(os.environ.get("RAYDD_CACHE") or "~/.cache/raydd") / "decoded"
 
 
 def cached(facts: Any, write: Callable[[Path], None]) -> Source:
@@ -58,11 +58,14 @@ def cached(facts: Any, write: Callable[[Path], None]) -> Source:
     path = cache_folder() / digest({"version": VERSION, "facts": facts})[:32]
     if not path.is_dir():
         try:
-            with atomic_folder(path) as folder:
-                write(folder)
-                for file in folder.iterdir():
-                    with file.open("rb") as handle:
-                        os.fsync(handle.fileno())
+            # The other processes of a study wait and read, rather than decode the same images.
+            with FileLock(path.with_name(f".{path.name}.lock")):
+                if not path.is_dir():
+                    with atomic_folder(path) as folder:
+                        write(folder)
+                        for file in folder.iterdir():
+                            with file.open("rb") as handle:
+                                os.fsync(handle.fileno())
         except OSError as error:
             raise DataError(
                 f"cannot write decoded images to {path.parent} ({error.strerror}): free it or let RAYDD_CACHE "

@@ -53,10 +53,17 @@ def open_image(path: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return ImageOps.exif_transpose(image) if "exif" in image.info else image
+            return _upright(image)
     except Exception as error:  # Pillow's plug-ins raise whatever their format's parser raises
         reason = "unknown format" if isinstance(error, Image.UnidentifiedImageError) else error
         raise DataError(f"cannot read the image {path}: {reason}") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image) if "exif" in image.info else image
+    except Exception:  # the pixels are whole, only what is written about them is not
+        return image
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -73,7 +80,9 @@ def to_square(image: Image.Image, size: int) -> Image.Image:
 
 def to_eight_bit(image: Image.Image, channels: int) -> Image.Image:
     """Mode `L` for one channel, `RGB` for three; 16-bit grey keeps its upper byte, transparency is dropped."""
-    if image.mode.startswith("I"):
+    if image.mode == "I":
+        raise DataError("32-bit grey images have no scale that could be known: save them with 8 or 16 bits")
+    if image.mode.startswith("I;"):
         # Pillow itself clips these to 255 rather than scaling them.
         values = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
         image = Image.fromarray((values >> 8).astype(np.uint8))

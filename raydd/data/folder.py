@@ -79,6 +79,13 @@ def _roots(path: Path) -> dict[str, Path]:
     # A `train` folder that holds images and no folders is a class called train.
     if (path / "train").is_dir() and any(True for _ in _folders(path / "train")):
         return {part: path / part for part in PARTS if (path / part).is_dir()}
+    for name in _folders(path):
+        # A test set taken for a class would be trained on for hours before anybody wonders.
+        if name.lower().startswith(PARTS) and not any(entry.is_file() for entry in (path / name).iterdir()):
+            raise DataError(
+                f"{path / name} looks like a part of the data and not like a class: name the parts train, test "
+                "and, if there is one, val"
+            )
     return {"train": path}
 
 

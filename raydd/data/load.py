@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raydd import files
 from raydd.data.catalog import DSA, DatasetInfo, catalog
 from raydd.data.cifar import read_cifar10
 from raydd.data.decode import Source, cached, write_arrays
@@ -81,7 +82,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     root = values["root"] or os.environ.get("RAYDD_DATA") or "~/.cache/raydd/data"
     return {
         **values,
-        "root": Path(root).expanduser().absolute(),
+        "root": files.absolute(root),
         "test_fraction": 0.2 if values["test_fraction"] is None else values["test_fraction"],
         "split_seed": values["split_seed"] or 0,
     }
@@ -97,7 +98,7 @@ def _load(
 ) -> DataSplits:
     infos = {info.name: info for info in catalog()}
     if os.sep in name or name.startswith(("~", ".")):
-        path = Path(name).expanduser().absolute()
+        path = files.absolute(name)
         title, info = path.name or "images", None
         source = read_folder(path, image_size, SIDES)
     elif name in infos:

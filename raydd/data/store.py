@@ -52,7 +52,7 @@ class MappedStore:
             self.summary = Summary(
                 np.load(path / "digests.npy", mmap_mode="r"), np.load(path / "sums.npy", mmap_mode="r")
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError) as error:
             if not path.is_dir():
                 raise DataError(f"the decoded images in {path} are gone: load the data again") from None
             raise DataError(

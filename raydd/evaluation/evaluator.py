@@ -96,7 +96,7 @@ def evaluate(
     if epochs is None and name == own["protocol"]:
         epochs = own["epochs"]
     recipe = chosen.recipe(own["augmentation"], epochs)
-    _check_fits(distilled, data, allow_other_data)
+    _check_fits(distilled, data, split, allow_other_data)
 
     started = time.perf_counter()
     target = devices.resolve(device)
@@ -129,11 +129,17 @@ def evaluate(
     )
 
 
-def _check_fits(distilled: DistilledSet, data: DataSplits, allow_other_data: bool) -> None:
+def _check_fits(distilled: DistilledSet, data: DataSplits, split: str, allow_other_data: bool) -> None:
     if distilled.fingerprint != data.fingerprint and not allow_other_data:
         raise DataError(
             f"the set was distilled from data {distilled.fingerprint[:12]}, and {data.name!r} is "
             f"{data.fingerprint[:12]}: give the same data, size and split, or allow other data"
+        )
+    learned = distilled.manifest["data"].get("train")
+    if split == "val" and not allow_other_data and learned not in (None, data.train.fingerprint):
+        raise DataError(
+            f"split: the set was distilled from other training images than {data.name!r} has, such as train and "
+            "validation together, so that val is no measure of it; use test"
         )
     shape = tuple(distilled.images().shape[1:])
     if shape != (data.channels, data.size, data.size) or distilled.classes != data.classes:

@@ -18,6 +18,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from raydd.errors import ConfigError
 from raydd.files import digest, write_bytes, write_json
 
 BLOCK = 10  # iterations of one file: few files, and little is lost when a trial ends within a block
@@ -40,7 +41,8 @@ class TargetBank:
         self.facts = dict(facts)
         self.folder = root / digest(self.facts)[:32]
         self.device = device
-        self.limit = float(os.environ.get("RAYDD_BANK_GB", LIMIT_GB)) * 2**30
+        self.limit = limit_gb() * 2**30
+        self._damaged = False
         self._number = -1
         self._read: dict[str, torch.Tensor] | None = None
         self._made: dict[int, Statistics] = {}
@@ -72,9 +74,13 @@ class TargetBank:
         return self.folder / f"{number:06d}.safetensors"
 
     def _load(self, number: int) -> dict[str, torch.Tensor] | None:
+        self._damaged = False
         try:
             return safetensors.torch.load_file(self._path(number))
+        except FileNotFoundError:
+            return None
         except (OSError, safetensors.SafetensorError):
+            self._damaged = True
             return None
 
     def _store(self, number: int) -> None:
@@ -87,7 +93,7 @@ class TargetBank:
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         # A bank saves time; a full disk or a lost race must never cost a trial.
         with contextlib.suppress(OSError):
-            if self._path(number).exists() or not self._room_for(size):
+            if (self._path(number).exists() and not self._damaged) or not self._room_for(size):
                 return
             if not (self.folder / "facts.json").exists():
                 write_json(self.folder / "facts.json", self.facts)
@@ -98,3 +104,16 @@ class TargetBank:
         root.mkdir(parents=True, exist_ok=True)
         used = sum(entry.stat().st_size for entry in root.glob("*/*.safetensors"))
         return used + size <= self.limit and shutil.disk_usage(root).free - size >= KEEP_FREE_GB * 2**30
+
+
+def limit_gb() -> float:
+    """Size that all banks of a home may have together, in GiB: `RAYDD_BANK_GB`, or 4.
+
+    Raises:
+        ConfigError: the variable is no number.
+    """
+    text = os.environ.get("RAYDD_BANK_GB", "")
+    try:
+        return float(text) if text else LIMIT_GB
+    except ValueError:
+        raise ConfigError(f"RAYDD_BANK_GB: {text!r} is no number of GiB") from None

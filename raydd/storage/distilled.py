@@ -57,6 +57,11 @@ class DistilledSet:
         """How to train on it: `protocol`, `net`, `epochs` (None: the protocol's) and `augmentation`."""
         return self.manifest["evaluation"]
 
+    def with_recipe(self, **changes: Any) -> DistilledSet:
+        """The same set with another recipe, such as the `net` and `epochs` that it is reported with."""
+        recipe = {**self.recipe, **{name: value for name, value in changes.items() if value is not None}}
+        return DistilledSet(self.pixels, self.targets, {**self.manifest, "evaluation": recipe})
+
     @property
     def normalisation(self) -> Normalisation:
         """What the pixels were normalised with."""
@@ -155,6 +160,11 @@ class DistilledSet:
                 f"{path} holds pixels of shape {tuple(self.pixels.shape)} and {self.targets.numel()} labels, "
                 f"but its manifest says {shape}"
             )
+        if (
+            self.targets.numel()
+            and not 0 <= int(self.targets.min()) <= int(self.targets.max()) < self.classes
+        ):
+            raise ArtifactError(f"{path} holds labels outside 0..{self.classes - 1}")
         if self.pixels.dtype != torch.float32 or self.targets.dtype != torch.int64:
             raise ArtifactError(
                 f"{path} holds {self.pixels.dtype} pixels and {self.targets.dtype} labels, "

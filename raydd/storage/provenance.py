@@ -87,7 +87,12 @@ def manifest(
         "iterations": context.iterations,
         "iteration": iteration,
         "seed": seed,
-        "data": {"name": data.name, "fingerprint": data.fingerprint, "split": dict(data.split)},
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "train": data.train.fingerprint,
+            "split": dict(data.split),
+        },
         "normalisation": {"mean": list(data.normalisation.mean), "std": list(data.normalisation.std)},
         "decode": dict(IDENTITY),
         "evaluation": dict(evaluation),

@@ -13,6 +13,7 @@ from raydd.config import StudyConfig
 from raydd.data import DataSplits
 from raydd.errors import ConfigError, StudyError, unknown
 from raydd.registry import Context, Method, Scalar
+from raydd.seeding import generator
 from raydd.tuning import cluster
 from raydd.tuning.searcher import Point
 from raydd.tuning.space import StudySpace
@@ -81,10 +82,29 @@ def prepare(config: StudyConfig) -> Plan:
         raise StudyError(taken(config.name, Path(config.home)))
     data = jobs.load(config.data)
     plan = plan_for(config, method, data)
+    check_nets(plan)
     if plan.config.name is None:
         stem = re.sub(r"[^a-z0-9._-]+", "-", f"{method.name}-{data.name}-ipc{config.ipc}".lower())[:56]
         return replace(plan, config=plan.config.replace(name=Study.free_name(config.home, stem)))
     return plan
+
+
+def check_nets(plan: Plan) -> None:
+    """Refuse a network that cannot take the images; hyperparameters whose names end in `net` name networks.
+
+    Raises:
+        ConfigError: which network, and what it needs.
+    """
+    settings = plan.method.defaults(plan.context).model_dump()
+    own = [value for name, value in settings.items() if name.endswith("net") and isinstance(value, str)]
+    for spec in {plan.config.evaluation.net, *(plan.config.confirm.nets or []), *own}:
+        nets.build(
+            spec,
+            channels=plan.data.channels,
+            size=plan.data.size,
+            classes=plan.data.classes,
+            generator=generator(0, "check"),
+        )
 
 
 def plan_for(

@@ -97,7 +97,7 @@ class Study:
     @classmethod
     def names(cls, home: str | Path) -> list[str]:
         """Names of the studies under `home`, sorted."""
-        studies = Path(home).expanduser().absolute() / "studies"
+        studies = files.absolute(home) / "studies"
         return sorted(path.parent.name for path in studies.glob(f"*/{CONFIG_FILE}"))
 
     @classmethod
@@ -107,7 +107,7 @@ class Study:
         Raises:
             StudyError: there is none of that name under `home`.
         """
-        home = Path(home).expanduser().absolute()
+        home = files.absolute(home)
         if (
             re.fullmatch(configuration.NAME_PATTERN, name) is None
             or not (home / "studies" / name / CONFIG_FILE).exists()

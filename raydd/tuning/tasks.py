@@ -19,13 +19,24 @@ from raydd.jobs import Job
 from raydd.storage import DistilledSet
 from raydd.tuning.studies import Study
 
+# One study per worker process: the next task finds data and assets again.
+_jobs: dict[tuple[str, str, bool], Job] = {}
+
 
 def open_study_job(folder: Path, fit: str = "train") -> Job:
     """The job of the study in `folder` in a process that is prepared to compute."""
     study = Study(folder)
+    key = (str(folder), fit, (folder / "measured.json").exists())
+    if key not in _jobs:
+        _jobs.clear()
+        _jobs[key] = _open(study, fit)
+    return _jobs[key]
+
+
+def _open(study: Study, fit: str) -> Job:
     config = study.config
     devices.prepare_process(config.resources.cpus_per_trial)
-    measured_path = folder / "measured.json"
+    measured_path = study.folder / "measured.json"
     measured = files.read_json(measured_path) if measured_path.exists() else None
     data = jobs.load(config.data, fit)
     return jobs.open_job(config, data, asset_root=study.assets, measured=measured)
@@ -69,6 +80,8 @@ def distil_and_evaluate(
     job = open_study_job(folder, config.confirm.fit if split == "test" else "train")
     protocol = config.evaluation.protocol or job.method.protocol  # the study's, for every arm
     distilled, diverged = distil(job, arm, seed)
+    epochs = config.confirm.epochs or config.evaluation.epochs
+    distilled = distilled.with_recipe(protocol=protocol, net=nets[0], epochs=epochs)
     where.mkdir(parents=True, exist_ok=True)
     distilled.save(where / "distilled.safetensors", preview=where / "grid.png")
     seconds = time.perf_counter() - begun

@@ -62,11 +62,12 @@ def test_a_saved_set_comes_back_bit_equal_with_its_manifest(distilled: Distilled
     assert loaded.recipe["protocol"] == "dsa"
 
 
-def test_the_manifest_says_how_the_set_was_made(distilled: DistilledSet) -> None:
+def test_the_manifest_says_how_the_set_was_made(distilled: DistilledSet, data: DataSplits) -> None:
     facts = distilled.manifest
     assert facts["data"] == {
         "name": "colours",
         "fingerprint": "f" * 64,
+        "train": data.train.fingerprint,
         "split": {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0, "image_size": None},
     }
     assert facts["class_names"] == ["red", "green", "blue"]

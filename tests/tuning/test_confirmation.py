@@ -82,6 +82,7 @@ def test_differences_are_paired_by_seed_and_corrected_together(tmp_path, plan):
         ("winner", "default"),
         ("winner", "base"),
         ("winner", "random"),
+        ("default", "random"),
         ("base", "random"),
     ]
     assert pairs["winner", "default"]["mean"] == pytest.approx(0.05)
