@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import os
 import secrets
-import shutil
 import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 from raydd import files, jobs, registry
 from raydd.config import default_home
 from raydd.errors import StageFailed, StudyError
-from raydd.tuning import cluster, confirmation, tasks
-from raydd.tuning.callback import StudyCallback, replay
+from raydd.tuning import cluster, confirmation
+from raydd.tuning.callback import replay
+from raydd.tuning.parent import artifact_root, common_tags, experiment, open_parent, tracking_uri
 from raydd.tuning.plan import Plan, plan_for
 from raydd.tuning.provenance import provenance
-from raydd.tuning.searcher import STATES, StudySearcher
+from raydd.tuning.searcher import STATES
+from raydd.tuning.signals import Signals
+from raydd.tuning.stages import make_assets, read_measured, search_trials
 from raydd.tuning.studies import Study
 from raydd.tuning.tracking import Tracker
 
 if TYPE_CHECKING:
-    from raydd.config import StudyConfig
     from raydd.tuning.progress import Progress
-
-RETRIES = 1  # a trial goes on from its checkpoint once; a second error of the same trial is its end
 
 
 @dataclass(frozen=True)
@@ -145,7 +141,7 @@ def conduct(
         progress: the display.
         stages: called with the connected `ray` and the tracker; returns the report.
     """
-    signals = _Signals()
+    signals = Signals()
     status, code, report = "FAILED", 1, None
     message = f"study {study.name} stopped on an error"
     tracker = Tracker(tracking_uri(plan.config), experiment(plan), artifact_root=artifact_root(plan.config))
@@ -175,239 +171,3 @@ def close(tracker: Tracker, study: Study, status: str, progress: Progress) -> No
     for problem in tracker.problems:
         progress.warning(f"tracking: {problem}")
     study.unlock()
-
-
-class _Signals:
-    """Remembers the first SIGINT or SIGTERM and lets both reach Ray Tune as the SIGINT that it understands."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-
-    def __enter__(self) -> _Signals:
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._old = {kind: signal.signal(kind, self._handle) for kind in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._main:
-            for kind, handler in self._old.items():
-                signal.signal(kind, handler)
-
-    def _handle(self, kind: int, frame: Any) -> None:
-        self.received = self.received or kind
-        if kind == signal.SIGTERM:
-            os.kill(os.getpid(), signal.SIGINT)
-        else:
-            raise KeyboardInterrupt
-
-
-# -- stages --------------------------------------------------------------------------------------------
-
-
-def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:
-    """Train or find the assets, measure what the space depends on; returns the plan with it."""
-    config = plan.config
-    count = len(plan.method.assets(plan.context))
-    options = cluster.task_options(config.resources)
-    if count:
-        progress.stage("assets")
-        remote = ray.remote(tasks.make_asset).options(**options)
-        pending = [remote.remote(study.folder, index) for index in range(count)]
-        records: list[dict[str, Any]] = []
-        for done, reference in enumerate(pending, start=1):
-            records.append(cluster.fetch(ray, reference, "an asset could not be made"))
-            progress.units("assets", done, count)
-        check_assets(study, records)
-    measured = read_measured(study)
-    if measured is None:
-        reference = ray.remote(tasks.measure).options(**options).remote(study.folder)
-        measured = cluster.fetch(ray, reference, "the initial images could not be measured")
-        files.write_json(study.folder / "measured.json", measured)
-    return plan_for(config, plan.method, plan.data, measured)
-
-
-def check_assets(study: Study, records: list[dict[str, Any]]) -> None:
-    """Write down which weights the study uses; on a resume, stop if they are others.
-
-    Raises:
-        StageFailed: an asset was made anew and came out with other bytes.
-    """
-    path = study.folder / "assets.json"
-    used = {record["key"]: record["sha256"] for record in files.read_json(path)} if path.exists() else {}
-    made = {record["key"]: record["sha256"] for record in records}
-    if used and used != made:
-        raise StageFailed(
-            f"the assets of study {study.name!r} are not those that it began with (other torch, threads or "
-            "device, or a deleted asset that came out differently); its trials could not be compared any more"
-        )
-    files.write_json(path, records)
-
-
-def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress: Progress) -> None:
-    """Run the trials that are left.
-
-    Raises:
-        StageFailed: no trial is complete in the end.
-    """
-    from ray import tune
-
-    from trainables.base import DistillTrainable
-
-    config = plan.config
-    settings, resources = config.search, config.resources
-    searcher = StudySearcher(
-        study,
-        plan.space,
-        trials=settings.trials,
-        points=plan.points,
-        sampler=settings.sampler,
-        seed=config.seed,
-        iterations=plan.context.iterations,
-    )
-    if searcher.left():
-        slots = cluster.slots(ray, resources)
-        concurrency = min(settings.concurrency or slots, searcher.left())
-        progress.stage("search")
-        progress.message(f"{min(concurrency, slots)} trials at once, {resources.cpus_per_trial} CPUs each")
-        progress.search_started(
-            trials=settings.trials, iterations=plan.context.iterations, unit=plan.method.unit
-        )
-        shutil.rmtree(study.folder / "ray", ignore_errors=True)
-        share = {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
-        bundle = {name: amount for name, amount in share.items() if amount}
-        callback = StudyCallback(
-            study, tracker, progress, tags=common_tags(study, plan), iterations=plan.context.iterations
-        )
-        tuner = tune.Tuner(
-            tune.with_resources(DistillTrainable, tune.PlacementGroupFactory([bundle])),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=scheduler(plan, study),
-                num_samples=searcher.left(),
-                max_concurrent_trials=concurrency,
-                # A GPU process that was used before may still hold memory that its successor's share lacks.
-                reuse_actors=resources.gpus_per_trial == 0,
-                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']}",
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(study.folder / "ray"),
-                callbacks=[callback],
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_at_end=False
-                ),  # the trial's folder has its own
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
-                verbose=0,
-            ),
-        )
-        # Ray Tune leaves its own handlers behind, and they would swallow the next Ctrl-C.
-        handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)}
-        try:
-            tuner.fit()
-        finally:
-            if threading.current_thread() is threading.main_thread():
-                for kind, handler in handlers.items():
-                    signal.signal(kind, handler)
-    if searcher.left() or searcher.live:  # Ray Tune returns as if it were done when it is interrupted
-        raise KeyboardInterrupt
-    if study.best() is None:
-        failures = [
-            f"trial {trial.number} {trial.outcome}: {trial.why}" for trial in study.trials() if trial.why
-        ]
-        raise StageFailed(
-            f"none of {len(study.trials())} trials finished; "
-            + (failures[0] if failures else "no reason is known")
-        )
-
-
-def scheduler(plan: Plan, study: Study) -> Any:
-    """The stopping rule of a study, its rungs filled with what earlier runs of it recorded."""
-    from ray.tune.schedulers import FIFOScheduler
-
-    from raydd.tuning.scheduler import MarginASHA
-
-    settings = plan.config.search
-    if settings.scheduler == "none":
-        return FIFOScheduler()
-    asha = MarginASHA(
-        reduction_factor=settings.reduction_factor,
-        margin=settings.prune_margin,
-        repeats=plan.config.evaluation.repeats,
-        validation_size=len(plan.data.val),
-        trials=settings.trials,
-    )
-    for trial in study.trials():
-        for row in files.read_jsonl(study.trial_folder(trial.number) / "history.jsonl"):
-            if row.get("evaluated") and row["rung"] > 0 and math.isfinite(row["val_accuracy"]):
-                asha.record(row["rung"], trial.number, row["val_accuracy"], row["val_accuracy_std"])
-    return asha
-
-
-def read_measured(study: Study) -> dict[str, float] | None:
-    """What was measured for the space, if it was."""
-    path = study.folder / "measured.json"
-    return files.read_json(path) if path.exists() else None
-
-
-# -- tracking ------------------------------------------------------------------------------------------
-
-
-def tracking_uri(config: StudyConfig) -> str:
-    """The study's tracking URI: as configured, else one sqlite file under the home."""
-    return config.tracking.uri or f"sqlite:///{Path(config.home) / 'mlflow.db'}"
-
-
-def artifact_root(config: StudyConfig) -> Path:
-    """Folder of artifacts of a store without a server; a server keeps its own."""
-    return Path(config.home) / "artifacts"
-
-
-def experiment(plan: Plan) -> str:
-    """Name of the MLflow experiment."""
-    return (
-        plan.config.tracking.experiment or f"{plan.method.name}-{plan.context.dataset}-ipc{plan.context.ipc}"
-    )
-
-
-def common_tags(study: Study, plan: Plan) -> dict[str, str]:
-    """Tags of the parent and of every child run."""
-    return {
-        "raydd.study": study.name,
-        "raydd.study_id": str(files.read_json(study.folder / "provenance.json")["study_id"]),
-        "raydd.method": plan.method.name,
-        "raydd.dataset": plan.context.dataset,
-        "raydd.ipc": str(plan.context.ipc),
-        "raydd.seed": str(plan.config.seed),
-    }
-
-
-def open_parent(tracker: Tracker, study: Study, plan: Plan) -> None:
-    """Open the study's parent run with everything that its trials have in common."""
-    values = plan.config.model_dump(exclude={"home", "name", "tracking"})
-    defaults = plan.method.defaults(plan.context).model_dump(mode="json")
-    searched = plan.space.hyperparameters()
-    unsearched = {f"method.{name}": defaults[name] for name in defaults if name not in searched}
-    tracker.open_study(
-        study.name,
-        params={**dict(flat(values)), **unsearched},
-        tags=common_tags(study, plan),
-        description=f"**{plan.method.title}** — {plan.method.reference}\n\n"
-        + "\n".join(f"- {x}" for x in plan.lines()),
-        dataset={
-            "name": plan.data.name,
-            "fingerprint": plan.data.fingerprint,
-            "source": plan.config.data.name,
-            "context": "training",
-        },
-        files=[study.folder / "study.yaml", study.folder / "provenance.json"],
-    )
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested values as `a.b` paths; empty parts are left out."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -1,0 +1,169 @@
+"""The stages before the confirmation: assets, measurements, and the trials on Ray Tune."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from raydd import files
+from raydd.errors import StageFailed
+from raydd.tuning import cluster, tasks
+from raydd.tuning.callback import StudyCallback
+from raydd.tuning.parent import common_tags
+from raydd.tuning.plan import Plan, plan_for
+from raydd.tuning.searcher import StudySearcher
+
+if TYPE_CHECKING:
+    from raydd.tuning.progress import Progress
+    from raydd.tuning.studies import Study
+    from raydd.tuning.tracking import Tracker
+
+RETRIES = 1  # a trial goes on from its checkpoint once; a second error of the same trial is its end
+
+
+def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:
+    """Train or find the assets, measure what the space depends on; returns the plan with it."""
+    config = plan.config
+    count = len(plan.method.assets(plan.context))
+    options = cluster.task_options(config.resources)
+    if count:
+        progress.stage("assets")
+        remote = ray.remote(tasks.make_asset).options(**options)
+        pending = [remote.remote(study.folder, index) for index in range(count)]
+        records: list[dict[str, Any]] = []
+        for done, reference in enumerate(pending, start=1):
+            records.append(cluster.fetch(ray, reference, "an asset could not be made"))
+            progress.units("assets", done, count)
+        check_assets(study, records)
+    measured = read_measured(study)
+    if measured is None:
+        reference = ray.remote(tasks.measure).options(**options).remote(study.folder)
+        measured = cluster.fetch(ray, reference, "the initial images could not be measured")
+        files.write_json(study.folder / "measured.json", measured)
+    return plan_for(config, plan.method, plan.data, measured)
+
+
+def check_assets(study: Study, records: list[dict[str, Any]]) -> None:
+    """Write down which weights the study uses; on a resume, stop if they are others.
+
+    Raises:
+        StageFailed: an asset was made anew and came out with other bytes.
+    """
+    path = study.folder / "assets.json"
+    used = {record["key"]: record["sha256"] for record in files.read_json(path)} if path.exists() else {}
+    made = {record["key"]: record["sha256"] for record in records}
+    if used and used != made:
+        raise StageFailed(
+            f"the assets of study {study.name!r} are not those that it began with (other torch, threads or "
+            "device, or a deleted asset that came out differently); its trials could not be compared any more"
+        )
+    files.write_json(path, records)
+
+
+def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress: Progress) -> None:
+    """Run the trials that are left.
+
+    Raises:
+        StageFailed: no trial is complete in the end.
+    """
+    from ray import tune
+
+    from trainables.base import DistillTrainable
+
+    config = plan.config
+    settings, resources = config.search, config.resources
+    searcher = StudySearcher(
+        study,
+        plan.space,
+        trials=settings.trials,
+        points=plan.points,
+        sampler=settings.sampler,
+        seed=config.seed,
+        iterations=plan.context.iterations,
+    )
+    if searcher.left():
+        slots = cluster.slots(ray, resources)
+        concurrency = min(settings.concurrency or slots, searcher.left())
+        progress.stage("search")
+        progress.message(f"{min(concurrency, slots)} trials at once, {resources.cpus_per_trial} CPUs each")
+        progress.search_started(
+            trials=settings.trials, iterations=plan.context.iterations, unit=plan.method.unit
+        )
+        shutil.rmtree(study.folder / "ray", ignore_errors=True)
+        share = {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
+        bundle = {name: amount for name, amount in share.items() if amount}
+        callback = StudyCallback(
+            study, tracker, progress, tags=common_tags(study, plan), iterations=plan.context.iterations
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(DistillTrainable, tune.PlacementGroupFactory([bundle])),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler(plan, study),
+                num_samples=searcher.left(),
+                max_concurrent_trials=concurrency,
+                # A GPU process that was used before may still hold memory that its successor's share lacks.
+                reuse_actors=resources.gpus_per_trial == 0,
+                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']}",
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(study.folder / "ray"),
+                callbacks=[callback],
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_at_end=False
+                ),  # the trial's folder has its own
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                verbose=0,
+            ),
+        )
+        # Ray Tune leaves its own handlers behind, and they would swallow the next Ctrl-C.
+        handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)}
+        try:
+            tuner.fit()
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for kind, handler in handlers.items():
+                    signal.signal(kind, handler)
+    if searcher.left() or searcher.live:  # Ray Tune returns as if it were done when it is interrupted
+        raise KeyboardInterrupt
+    if study.best() is None:
+        failures = [
+            f"trial {trial.number} {trial.outcome}: {trial.why}" for trial in study.trials() if trial.why
+        ]
+        raise StageFailed(
+            f"none of {len(study.trials())} trials finished; "
+            + (failures[0] if failures else "no reason is known")
+        )
+
+
+def scheduler(plan: Plan, study: Study) -> Any:
+    """The stopping rule of a study, its rungs filled with what earlier runs of it recorded."""
+    from ray.tune.schedulers import FIFOScheduler
+
+    from raydd.tuning.scheduler import MarginASHA
+
+    settings = plan.config.search
+    if settings.scheduler == "none":
+        return FIFOScheduler()
+    asha = MarginASHA(
+        reduction_factor=settings.reduction_factor,
+        margin=settings.prune_margin,
+        repeats=plan.config.evaluation.repeats,
+        validation_size=len(plan.data.val),
+        trials=settings.trials,
+    )
+    for trial in study.trials():
+        for row in files.read_jsonl(study.trial_folder(trial.number) / "history.jsonl"):
+            if row.get("evaluated") and row["rung"] > 0 and math.isfinite(row["val_accuracy"]):
+                asha.record(row["rung"], trial.number, row["val_accuracy"], row["val_accuracy_std"])
+    return asha
+
+
+def read_measured(study: Study) -> dict[str, float] | None:
+    """What was measured for the space, if it was."""
+    path = study.folder / "measured.json"
+    return files.read_json(path) if path.exists() else None
