@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -70,28 +71,30 @@ class DMMethod(Method):
     title = "Distribution matching"
     reference = "Zhao, Bilen: Dataset Condensation with Distribution Matching, WACV 2023, arXiv 2110.04181"
     real_side = frozenset({"net", "batch_real", "augmentation"})
+    spaces: ClassVar[ModuleType] = spaces
+    model: ClassVar[type[DMHyperparameters]] = DMHyperparameters
 
     @property
     def hyperparameters(self) -> type[DMHyperparameters]:
-        """Model of every number of DM."""
-        return DMHyperparameters
+        """Model of every number of the method."""
+        return self.model
 
     def defaults(self, context: Context) -> DMHyperparameters:
         """Published setting that trial 0 uses, then `context.fixed`."""
-        values, _ = spaces.published_for(context)
-        return DMHyperparameters.model_validate({**values, **context.fixed})
+        values, _ = self.spaces.published_for(context)
+        return self.model.model_validate({**values, **context.fixed})
 
     def default_name(self, context: Context) -> str:
         """What trial 0 is called in tables."""
-        return spaces.published_for(context)[1]
+        return str(self.spaces.published_for(context)[1])
 
     def points(self, context: Context) -> list[dict[str, Scalar]]:
         """Published settings for exactly this dataset and IPC."""
-        return spaces.points(context)
+        return list(self.spaces.points(context))
 
     def space(self, trial: Suggests, context: Context) -> dict[str, Scalar]:
-        """Draw `lr_img`."""
-        return spaces.space(trial, context)
+        """Draw what is searched; see the method's module in `search_spaces`."""
+        return dict(self.spaces.space(trial, context))
 
     def distiller(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from raydd.registry import AssetSpec, Context, Distiller, Method, Scalar, Suggests
+from raydd.registry import AssetSpec, Context, Distiller
 from search_spaces import iid as spaces
-from trainables.dm import DMHyperparameters, check_net
+from trainables.dm import DMHyperparameters, DMMethod, check_net
 
 if TYPE_CHECKING:
     import torch
@@ -51,8 +52,9 @@ class IIDHyperparameters(DMHyperparameters):
         return check_net(value, DEFAULT_POOL_NET)
 
 
-def pool(values: IIDHyperparameters) -> AssetSpec:
+def pool(values: DMHyperparameters) -> AssetSpec:
     """The pool of extractors, trained as the authors' pre_model.py does: SGD, no augmentation."""
+    assert isinstance(values, IIDHyperparameters)
     recipe = {
         "epochs": values.pool_epochs,
         "batch": 256,
@@ -64,7 +66,7 @@ def pool(values: IIDHyperparameters) -> AssetSpec:
     return AssetSpec("pool", values.pool_net, recipe, count=values.pool_size)
 
 
-class IIDMethod(Method):
+class IIDMethod(DMMethod):
     """Inter- and intra-class distribution matching, on DM."""
 
     name = "iid"
@@ -75,27 +77,8 @@ class IIDMethod(Method):
     base = "dm"
     real_side = frozenset({"base", "net", "batch_real", "augmentation"})
 
-    @property
-    def hyperparameters(self) -> type[IIDHyperparameters]:
-        """Model of every number of IID."""
-        return IIDHyperparameters
-
-    def defaults(self, context: Context) -> IIDHyperparameters:
-        """Published setting that trial 0 uses, then `context.fixed`."""
-        values, _ = spaces.published_for(context)
-        return IIDHyperparameters.model_validate({**values, **context.fixed})
-
-    def default_name(self, context: Context) -> str:
-        """What trial 0 is called in tables."""
-        return spaces.published_for(context)[1]
-
-    def points(self, context: Context) -> list[dict[str, Scalar]]:
-        """Published settings for exactly this dataset and IPC."""
-        return spaces.points(context)
-
-    def space(self, trial: Suggests, context: Context) -> dict[str, Scalar]:
-        """Draw the weights, the form, its threshold, and `lr_img`; at IPC 1 `lr_img` alone."""
-        return spaces.space(trial, context)
+    spaces: ClassVar[ModuleType] = spaces
+    model: ClassVar[type[DMHyperparameters]] = IIDHyperparameters
 
     def notes(self, context: Context) -> list[str]:
         """Which terms have no effect with this IPC."""
