@@ -84,6 +84,8 @@ def _serve(command: list[str], port: int, address: str, *, browser: bool) -> Non
 
     # SIGTERM must end the server as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # A shell starts its background jobs with SIGINT ignored, which Python would keep to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryFile("w+") as log:
         # A session of its own: Ctrl-C reaches us alone, and we end all of the server's processes.
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
