@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raydd import compiling, devices, evaluation, files, jobs, registry, workload
 from raydd import config as configuration
-from raydd import devices, files, jobs, registry
 from raydd.data import DataSplits, load_data
-from raydd.evaluation import Evaluation, evaluate
+from raydd.devices import Compute
+from raydd.evaluation import Evaluation
 from raydd.storage import AssetStore, DistilledSet
 
 if TYPE_CHECKING:
+    import torch
+
     from raydd.registry import Scalar
     from raydd.tuning.progress import Progress
     from raydd.tuning.search import StudyResult
@@ -30,6 +33,8 @@ def distill(
     seed: int = 0,
     hyperparameters: Mapping[str, Scalar] | None = None,
     device: str = "auto",
+    precision: str = "fp32",
+    compile: str = "auto",
     home: str | Path | None = None,
     on_step: Callable[[int, int, Mapping[str, float]], None] | None = None,
     on_message: Callable[[str], None] | None = None,
@@ -47,9 +52,13 @@ def distill(
         seed: of everything random here but the assets, which have their own.
         hyperparameters: overlay the published setting.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: `fp32`, `mixed` or `bf16`, see `raydd.devices.Compute`.
+        compile: `on`, `off`, or `auto`: whether networks are compiled, which `auto` decides by the length of
+            the run.
         home: folder whose `assets` are shared with studies; None is `RAYDD_HOME` or `./raydd-runs`.
         on_step: called after every step with (iteration, iterations, loss terms).
-        on_message: called with a line about slow work, such as training a pool of networks.
+        on_message: called with a line about how networks are computed, and about slow work, such as training
+            a pool of networks.
 
     Raises:
         ConfigError, SpaceError, DataError: what was asked for cannot be done; one sentence each.
@@ -61,9 +70,12 @@ def distill(
     context = jobs.context_of(chosen, data, ipc=ipc, iterations=iterations, fixed={})
     values = dict(hyperparameters or {})
     model = jobs.resolve(chosen, context, values)
-    context = replace(context, fixed={name: getattr(model, name) for name in values})
+    context = replace(context, fixed={name: getattr(model, name) for name in values}, precision=precision)
+    work = workload.assets(chosen, context, data) + workload.distillation(chosen, context, model.model_dump())
+    compute = _compute(where, precision, compile, work, on_message)
+    context = replace(context, compiled=compute.compiled)
     root = files.absolute(home or configuration.default_home()) / "assets"
-    assets = AssetStore(root, data, where)
+    assets = AssetStore(root, data, compute)
     for spec in chosen.assets(context):
         assets.get(spec, on_message)
     distiller = chosen.distiller(model, context, data, assets, seed, where)
@@ -72,6 +84,83 @@ def distill(
         if on_step is not None:
             on_step(distiller.iteration, context.iterations, losses)
     return distiller.distilled()
+
+
+def evaluate(
+    distilled: DistilledSet,
+    data: DataSplits,
+    *,
+    net: str = "convnet",
+    protocol: str | None = None,
+    epochs: int | None = None,
+    repeats: int = 5,
+    seed: int = 0,
+    split: str = "test",
+    device: str = "auto",
+    precision: str = "fp32",
+    compile: str = "auto",
+    allow_other_data: bool = False,
+    on_message: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Train `repeats` networks from scratch on a distilled set and test each on one split.
+
+    This is `raydd.evaluation.evaluate`, which explains the arguments, in a process that is prepared to compute:
+    all its CPUs are used (`torch.set_num_threads`), and bits depend on that number.
+
+    Args:
+        distilled: the set.
+        data: the splits it was distilled from.
+        net, protocol, epochs, repeats, seed, split, device, allow_other_data: see `raydd.evaluation.evaluate`.
+        precision: `fp32`, or `mixed` or `bf16`, which here both train and test in bfloat16.
+        compile: `on`, `off`, or `auto`: whether networks are compiled, which `auto` decides by the length of
+            the evaluation.
+        on_message: called with a line about how networks are computed.
+
+    Raises:
+        ConfigError, DataError: what was asked for cannot be done; one sentence each.
+    """
+    where = devices.resolve(device)
+    devices.prepare_process(devices.available_cpus())
+    own = distilled.recipe
+    chosen = own["protocol"] if protocol is None else protocol
+    work = workload.evaluation(
+        net,
+        data,
+        protocol=chosen,
+        epochs=own["epochs"] if epochs is None and chosen == own["protocol"] else epochs,
+        images=len(distilled.images()),
+        repeats=repeats,
+        split=split,
+    )
+    compute = _compute(where, precision, compile, work, on_message)
+    return evaluation.evaluate(
+        distilled,
+        data,
+        net=net,
+        protocol=protocol,
+        epochs=epochs,
+        repeats=repeats,
+        seed=seed,
+        split=split,
+        device=device,
+        precision=compute.precision,
+        compiled=compute.compiled,
+        allow_other_data=allow_other_data,
+    )
+
+
+def _compute(
+    device: torch.device, precision: str, setting: str, work: float, on_message: Callable[[str], None] | None
+) -> Compute:
+    """How a run of `work` GFLOP is computed, said in a line and, where it is slower than it need be, a second."""
+    compute = Compute(device, precision)
+    compiled, why = compiling.resolve(setting, work, devices.available_cpus(), device.type)
+    if on_message is not None:
+        on_message(compiling.line(precision, compiled, why))
+        caution = compiling.caution(precision, device.type, compiled)
+        if caution:
+            on_message(caution)
+    return replace(compute, compiled=compiled)
 
 
 def search(config: configuration.StudyConfig, progress: Progress | None = None) -> StudyResult:

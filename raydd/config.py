@@ -17,7 +17,7 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from raydd import files
+from raydd import compiling, files
 from raydd.errors import ConfigError, unknown
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -194,6 +194,10 @@ class StudyConfig(Part):
         iterations: length of a full trial, in the method's unit.
         seed: seed of everything that is searched; splits and assets have their own.
         home: folder of all studies.
+        precision: `fp32`; `mixed`, bfloat16 where no image gradient flows (real features, training and
+            testing of networks); or `bf16`, bfloat16 for the synthetic images too, an approximation.
+        compile: whether networks are compiled: `on`, `off`, or `auto`, which decides by the length of the
+            study before it starts.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
@@ -202,6 +206,8 @@ class StudyConfig(Part):
     iterations: Positive | None = None
     seed: int = 0
     home: str = Field(default_factory=default_home)
+    precision: Literal["fp32", "mixed", "bf16"] = "fp32"
+    compile: Literal["auto", "on", "off"] = "auto"
     data: DataConfig = Field(default_factory=DataConfig)
     search: SearchConfig = Field(default_factory=SearchConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
@@ -213,6 +219,11 @@ class StudyConfig(Part):
     @classmethod
     def _home_absolute(cls, value: str) -> str:
         return _absolute(value)
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _compile_as_a_word(cls, value: Any) -> Any:
+        return compiling.word(value)
 
     @property
     def folder(self) -> Path:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from raydd.errors import ConfigError
+from raydd.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     import torch
+
+PRECISIONS = ("fp32", "mixed", "bf16")
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
@@ -67,13 +70,38 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def facts(device: torch.device) -> dict[str, str | int]:
-    """What bit-equality of a result depends on besides the code: torch, device kind, CPU capability, threads."""
-    import torch
+@dataclass(frozen=True)
+class Compute:
+    """Where and how networks are computed.
 
-    return {
-        "torch": torch.__version__,
-        "device": device.type,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-    }
+    Attributes:
+        device: where.
+        precision: `fp32`; `mixed`, which computes in bfloat16 whatever no image gradient flows through (real
+            features, training and testing of networks); or `bf16`, which computes the synthetic side in
+            bfloat16 too: an approximation. Parameters, statistics, losses and pixels are float32 always.
+        compiled: whether networks run through `torch.compile`.
+
+    Raises:
+        ConfigError: no such precision.
+    """
+
+    device: torch.device
+    precision: str = "fp32"
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision: {unknown('precision', self.precision, PRECISIONS)}")
+
+    def facts(self) -> dict[str, Any]:
+        """What bit-equality of a result depends on besides the code and its arguments."""
+        import torch
+
+        return {
+            "torch": torch.__version__,
+            "device": self.device.type,
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+            "precision": self.precision,
+            "path": "compiled" if self.compiled else "eager",
+        }

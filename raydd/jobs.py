@@ -12,6 +12,7 @@ import pydantic
 
 from raydd import devices, registry
 from raydd.data import DataSplits, load_data
+from raydd.devices import Compute
 from raydd.errors import ConfigError, DataError, SpaceError, unknown
 from raydd.registry import Context, Distiller, Method, Scalar
 from raydd.storage import AssetStore
@@ -33,7 +34,12 @@ class Job:
     data: DataSplits
     context: Context
     assets: AssetStore
-    device: torch.device
+    compute: Compute
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks are computed."""
+        return self.compute.device
 
     def distiller(self, values: Mapping[str, Scalar], seed: int) -> Distiller:
         """A distiller at iteration 0; `values` overlay the defaults (see `resolve`)."""
@@ -52,7 +58,14 @@ class Job:
 
 
 def context_of(
-    method: Method, data: DataSplits, *, ipc: int, iterations: int | None, fixed: Mapping[str, Scalar]
+    method: Method,
+    data: DataSplits,
+    *,
+    ipc: int,
+    iterations: int | None,
+    fixed: Mapping[str, Scalar],
+    precision: str = "fp32",
+    compiled: bool = False,
 ) -> Context:
     """The context of `method` on `data`.
 
@@ -78,6 +91,8 @@ def context_of(
         iterations=iterations or method.iterations,
         augmentation=data.augmentation,
         fixed=dict(fixed),
+        precision=precision,
+        compiled=compiled,
     )
 
 
@@ -100,9 +115,12 @@ def resolve(method: Method, context: Context, values: Mapping[str, Any]) -> Base
         raise SpaceError(f"{name}: {message}, got {problem['input']!r}") from None
 
 
-def load(config: DataConfig, fit: str = "train") -> DataSplits:
-    """The data of a study; with `fit="train+val"` validation images join the training images."""
-    data = load_data(config)
+def load(config: DataConfig, fit: str = "train", *, verify: bool = False) -> DataSplits:
+    """The data of a study; with `fit="train+val"` validation images join the training images.
+
+    With `verify` every file of a folder is looked at, as the beginning of a study does; its workers are quick.
+    """
+    data = load_data(config, verify=verify)
     return data.train_and_val() if fit == "train+val" else data
 
 
@@ -114,11 +132,23 @@ def open_job(
     device: torch.device | None = None,
     measured: Mapping[str, float] | None = None,
 ) -> Job:
-    """The job of a study on already loaded data."""
+    """The job of a study on already loaded data.
+
+    Networks are compiled where the study says `on`; `auto` was decided when the study began.
+    """
     method = registry.get(config.method)
-    context = context_of(method, data, ipc=config.ipc, iterations=config.iterations, fixed=config.search.fix)
+    context = context_of(
+        method,
+        data,
+        ipc=config.ipc,
+        iterations=config.iterations,
+        fixed=config.search.fix,
+        precision=config.precision,
+        compiled=config.compile == "on",
+    )
     if measured:
         context = replace(context, measured=dict(measured))
     if device is None:
         device = devices.resolve("cpu" if config.resources.gpus_per_trial == 0 else config.evaluation.device)
-    return Job(method, data, context, AssetStore(asset_root, data, device), device)
+    compute = Compute(device, context.precision, context.compiled)
+    return Job(method, data, context, AssetStore(asset_root, data, compute), compute)

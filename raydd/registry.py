@@ -41,6 +41,7 @@ class Context:
         fixed: values that hold for every trial, from `search.fix` or `--hp`; assets may depend on these
             and on no other hyperparameter.
         measured: what `Method.measure` returned; empty before it ran.
+        precision, compiled: how networks are computed, see `raydd.devices.Compute`.
     """
 
     dataset: str
@@ -52,6 +53,8 @@ class Context:
     augmentation: str = ""
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
+    precision: str = "fp32"
+    compiled: bool = False
 
 
 class Suggests(Protocol):
@@ -177,6 +180,17 @@ class Method(ABC):
     def assets(self, context: Context) -> list[AssetSpec]:
         """Assets that every trial of a study needs; depends on `context.fixed`, never on a searched value."""
         return []
+
+    def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
+        """Network arithmetic of one iteration in GFLOP, >= 0; 0 where it is unknown.
+
+        It decides whether compiling pays (`raydd.compiling`) and has no influence on any image.
+
+        Args:
+            context: dataset facts and IPC.
+            values: of all hyperparameters, by name.
+        """
+        return 0.0
 
     def measure(
         self, context: Context, data: DataSplits, assets: AssetStore, seed: int, device: torch.device

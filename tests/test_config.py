@@ -1,6 +1,9 @@
+from typing import get_args
+
 import pytest
 import yaml
 
+from raydd import compiling, devices
 from raydd import config as configuration
 from raydd.config import StudyConfig
 from raydd.errors import ConfigError
@@ -79,3 +82,30 @@ def test_set_path_makes_the_parts_on_the_way():
     configuration.set_path(values, "confirm.top", 3)
     configuration.set_path(values, "seed", 1)
     assert values == {"method": "iid", "confirm": {"top": 3}, "seed": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("true", "on"), ("auto", "auto")]
+)
+def test_yaml_reads_a_bare_on_as_a_boolean_and_compile_takes_it(text, word):
+    config = configuration.build(yaml.safe_load(f"method: iid\ncompile: {text}"))
+    assert config.compile == word
+    dumped = configuration.dump_yaml(config)
+    assert yaml.safe_load(dumped)["compile"] == word
+    assert configuration.build(yaml.safe_load(dumped)) == config
+
+
+def test_precision_and_compile_have_defaults_and_name_what_is_allowed():
+    config = StudyConfig(method="iid")
+    assert (config.precision, config.compile) == ("fp32", "auto")
+    with pytest.raises(ConfigError) as caught:
+        configuration.build({"method": "iid", "precision": "fp16", "compile": "yes"})
+    assert caught.value.problems == [
+        "compile: should be 'auto', 'on' or 'off', got 'yes'",
+        "precision: should be 'fp32', 'mixed' or 'bf16', got 'fp16'",
+    ]
+
+
+def test_the_precisions_are_those_that_networks_know():
+    assert get_args(StudyConfig.model_fields["precision"].annotation) == devices.PRECISIONS
+    assert get_args(StudyConfig.model_fields["compile"].annotation) == compiling.SETTINGS

@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 import raydd
 from raydd import jobs, registry
+from raydd.devices import Compute
 from raydd.errors import ConfigError, DataError, SpaceError
 from raydd.evaluation import evaluate
 from raydd.storage import AssetStore
@@ -21,8 +22,8 @@ def job_of(name, data, root, ipc=2):
     method = registry.get(name)
     fixed = {key: value for key, value in SMALL.items() if key in method.hyperparameters.model_fields}
     context = jobs.context_of(method, data, ipc=ipc, iterations=4, fixed=fixed)
-    device = torch.device("cpu")
-    return jobs.Job(method, data, context, AssetStore(root / "assets", data, device), device)
+    compute = Compute(torch.device("cpu"))
+    return jobs.Job(method, data, context, AssetStore(root / "assets", data, compute), compute)
 
 
 @pytest.mark.parametrize("name", ["dm", "iid"])

@@ -10,12 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Within a floor a room may import what stands to its left, so that no two ever import each other.
 FLOORS = [
-    ["errors", "seeding", "normalisation", "files", "vision", "devices", "wording"],
+    ["errors", "seeding", "normalisation", "files", "vision", "devices", "wording", "compiling"],
     ["registry", "nets", "search_spaces"],
     ["config", "formation", "data"],
     ["augment", "training", "storage"],
     ["distillation"],
-    ["evaluation", "cadence", "jobs"],
+    ["evaluation", "cadence", "jobs", "workload"],
     ["trainables", "tuning"],
     ["api", "report"],
     ["cli", "__main__"],

@@ -139,6 +139,8 @@ class DistillTrainable(tune.Trainable):
             seed=self.study_config.seed,
             split="val",
             device=str(self.job.device),
+            precision=self.job.compute.precision,
+            compiled=self.job.compute.compiled,
         )
         self.accuracy, self.accuracy_std = result.mean, result.std
         distilled.save(self.folder / "distilled.safetensors", preview=self.folder / "grid.png")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -26,6 +27,13 @@ def check_net(spec: str, default: str) -> str:
 
         nets.validate(spec)
     return spec
+
+
+def forward(spec: str, context: Context) -> float:
+    """GFLOP of one image's way through a network; back to the pixels of a frozen one it is as much again."""
+    from raydd import nets
+
+    return nets.gigaflops(spec, channels=context.channels, size=context.size, classes=context.classes)
 
 
 class DMHyperparameters(BaseModel):
@@ -95,6 +103,11 @@ class DMMethod(Method):
     def space(self, trial: Suggests, context: Context) -> dict[str, Scalar]:
         """Draw what is searched; see the method's module in `search_spaces`."""
         return dict(self.spaces.space(trial, context))
+
+    def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
+        """`batch_real` images of each class forward; the synthetic ones forward, and back through a frozen network."""
+        chosen = self.model.model_validate(dict(values))
+        return context.classes * (chosen.batch_real + 2 * context.ipc) * forward(chosen.net, context)
 
     def distiller(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from raydd.registry import AssetSpec, Context, Distiller
 from search_spaces import iid as spaces
-from trainables.dm import DMHyperparameters, DMMethod, check_net
+from trainables.dm import DMHyperparameters, DMMethod, check_net, forward
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +108,14 @@ class IIDMethod(DMMethod):
         images = initial_images(data.train, context.ipc, data.normalisation, seed, values.init)
         images = images.unflatten(0, (data.classes, context.ipc)).to(device)
         return {"d95": deviation_percentile(assets.get(pool(values)), images, D_PERCENT)}
+
+    def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
+        """DM's, and the synthetic images through one extractor and back where class centralisation acts."""
+        chosen = self.model.model_validate(dict(values))
+        assert isinstance(chosen, IIDHyperparameters)
+        acts = chosen.lambda_cc > 0 and context.ipc > 1
+        extractor = 2 * context.classes * context.ipc * forward(chosen.pool_net, context) if acts else 0.0
+        return super().gigaflops(context, values) + extractor
 
     def distiller(
         self,

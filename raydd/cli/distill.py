@@ -30,6 +30,7 @@ PLAIN_LINES = 10  # progress lines of a whole run where there is no terminal
 @options.data
 @options.seed
 @options.device
+@options.computed
 @options.home
 @options.settings
 def distill(
@@ -53,6 +54,8 @@ def distill(
         seed=config.seed,
         hyperparameters=config.search.fix,
         device=config.evaluation.device,
+        precision=config.precision,
+        compile=config.compile,
         home=config.home,
         on_step=line.step,
         on_message=click.echo,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ EPILOG = options.examples(
 @options.data
 @options.seed
 @options.device
+@options.computed
 @click.option("--allow-other-data", is_flag=True, help="Test on data that the set was not distilled from.")
 @options.as_json
 def evaluate(
@@ -46,6 +48,8 @@ def evaluate(
     protocol: str | None,
     seed: int | None,
     device: str | None,
+    precision: str | None,
+    compile: str | None,
     allow_other_data: bool,
     as_json: bool,
     **data_flags: Any,
@@ -86,7 +90,10 @@ def evaluate(
                 seed=seed or 0,
                 split=split,
                 device=device or "auto",
+                precision=precision or "fp32",
+                compile=compile or "auto",
                 allow_other_data=allow_other_data,
+                on_message=functools.partial(_say, name),
             )
         )
         if study is not None:
@@ -98,6 +105,10 @@ def evaluate(
     click.echo("one distillation: the spread is over networks only, not over distillations")
     if study is not None:
         click.echo(f"test data were read {study.test_readings()} times in study {study.name}")
+
+
+def _say(net: str, line: str) -> None:
+    click.echo(f"{net}: {line}", err=True)  # stdout is for results
 
 
 def _data_config(distilled: DistilledSet, flags: dict[str, Any]) -> DataConfig:

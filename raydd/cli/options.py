@@ -26,6 +26,8 @@ FIELDS = {
     "iterations": "iterations",
     "seed": "seed",
     "home": "home",
+    "precision": "precision",
+    "compile": "compile",
     "data": "data.name",
     "data_root": "data.root",
     "image_size": "data.image_size",
@@ -57,6 +59,18 @@ home = click.option(
 )
 seed = click.option("--seed", type=int, help="Seed of everything that is drawn.  [default: 0]")
 device = click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.  [default: auto]")
+computed = _stack(
+    click.option(
+        "--precision",
+        metavar="NAME",
+        help="fp32, mixed (bfloat16 where no image gradient flows) or bf16.  [default: fp32]",
+    ),
+    click.option(
+        "--compile",
+        metavar="auto|on|off",
+        help="Compile the networks; auto does where it pays.  [default: auto]",
+    ),
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 settings = click.option(
     "--set",

@@ -35,6 +35,7 @@ EPILOG = options.examples(
 @options.data
 @options.seed
 @options.device
+@options.computed
 @click.option(
     "--tracking-uri",
     metavar="URI",

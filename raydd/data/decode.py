@@ -55,6 +55,15 @@ def cached(facts: Any, write: Callable[[Path], None]) -> Source:
     Raises:
         DataError: the cache cannot be written or is damaged; whatever `write` raises.
     """
+    return opened(stored(facts, write))
+
+
+def stored(facts: Any, write: Callable[[Path], None]) -> Path:
+    """The store of the decoded images of `facts`, after `write(folder)` has made it if it is not there.
+
+    Raises:
+        DataError: the cache cannot be written; whatever `write` raises.
+    """
     path = cache_folder() / digest({"version": VERSION, "facts": facts})[:32]
     if not path.is_dir():
         try:
@@ -71,6 +80,15 @@ def cached(facts: Any, write: Callable[[Path], None]) -> Source:
                 f"cannot write decoded images to {path.parent} ({error.strerror}): free it or let RAYDD_CACHE "
                 "name a folder that can be written to"
             ) from None
+    return path
+
+
+def opened(path: Path) -> Source:
+    """The parts and classes of a store.
+
+    Raises:
+        DataError: it is gone or damaged.
+    """
     whole = MappedImages(path)
     about = read_json(path / "about.json")
     bounds = np.cumsum([0, *about["parts"].values()])

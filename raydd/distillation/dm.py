@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from raydd.devices import Compute
 from raydd.distillation.losses import mean_matching
 from raydd.distillation.real_side import RealSide, Targets
 from raydd.errors import TrialDiverged
 from raydd.formation import initial_images, initial_labels
+from raydd.nets import Passes
 from raydd.storage import DistilledSet, manifest
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class DM:
 
     Args:
         hyperparameters: every number of the method.
-        context: dataset facts, IPC and number of iterations.
+        context: dataset facts, IPC, number of iterations, precision and whether networks are compiled.
         data: only `data.train` is read.
         seed: of the run; every draw derives from it.
         device: where to compute.
@@ -55,8 +57,8 @@ class DM:
         self.context = context
         self.data = data
         self.seed = seed
-        self.device = device
         self.iteration = 0
+        compute = Compute(device, context.precision, context.compiled)
         override = hyperparameters.augmentation
         self.augmentation = context.augmentation if override is None else override
         self.real_side = RealSide(
@@ -66,9 +68,11 @@ class DM:
             self.augmentation,
             self.needs_covariances,
             seed,
-            device,
+            compute,
             bank=bank,
         )
+        images_a_turn = context.ipc * min(self._turn, data.classes)
+        self.passes = Passes(compute, image_gradient=True, batch=images_a_turn, size=data.size)
         images = initial_images(data.train, context.ipc, data.normalisation, seed, hyperparameters.init)
         self.pixels = images.unflatten(0, (data.classes, context.ipc)).to(device)
         self.velocity = torch.zeros_like(self.pixels)
@@ -126,7 +130,7 @@ class DM:
             targets: of all classes.
             classes: those that `images` holds.
         """
-        embedding = targets.net.embed(images)
+        embedding = self.passes.embed(targets.net, images)
         return {"dm": mean_matching(targets.means[classes], self.by_class(embedding).mean(dim=1))}
 
     def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -173,7 +177,11 @@ class DM:
         self.iteration = int(state["iteration"])
 
     def _turns(self) -> Iterator[slice]:
-        classes, ipc, _, height, width = self.pixels.shape
-        turn = max(1, FORWARD_PIXELS // (ipc * height * width))
-        for first in range(0, classes, turn):
-            yield slice(first, min(first + turn, classes))
+        classes = self.data.classes
+        for first in range(0, classes, self._turn):
+            yield slice(first, min(first + self._turn, classes))
+
+    @property
+    def _turn(self) -> int:
+        """Classes of one forward and backward."""
+        return max(1, FORWARD_PIXELS // (self.context.ipc * self.data.size**2))

@@ -17,7 +17,7 @@ from raydd.distillation.losses import (
     squared_deviations,
     squared_distance,
 )
-from raydd.distillation.real_side import Targets, embed_with_map
+from raydd.distillation.real_side import Targets
 from raydd.seeding import generator
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class IID(DM):
         if not self.lambda_cm:
             terms = super().terms(images, targets, classes)
         else:
-            embedding, local = embed_with_map(targets.net, images)
+            embedding, local = self.passes.embed_with_map(targets.net, images)
             assert targets.covariances is not None
             syn = local_covariance(self.by_class(local))
             terms = {
@@ -79,7 +79,7 @@ class IID(DM):
                 "cm": squared_distance(targets.covariances[classes], syn),
             }
         if self.lambda_cc:
-            features = self.by_class(self._extractor().embed(images))
+            features = self.by_class(self.passes.embed(self._extractor(), images))
             terms["cc"] = class_centralization(features, self.form, self.alpha, self.beta)
         return terms
 

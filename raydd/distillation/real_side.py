@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from raydd import devices, nets
+from raydd import nets
 from raydd.augment import DSA, Draw
+from raydd.devices import Compute
 from raydd.distillation.losses import local_covariance
-from raydd.nets import Network
+from raydd.nets import Network, Passes
 from raydd.seeding import generator
 from raydd.storage import TargetBank
 
 if TYPE_CHECKING:
     from raydd.data import DataSplits
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same facts give other statistics: banks of the old version are then not read."""
-
-MICROBATCH_PIXELS = 32 * 32 * 32
-"""Pixels of a forward on the CPU: 32 images at 32 px keep the widest map in the cache (twice as fast as 256)."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +44,6 @@ class Targets:
     covariances: torch.Tensor | None
 
 
-def embed_with_map(net: Network, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Embedding (N, D) and local features (N, K, positions) of images, from one forward."""
-    local = net.local_features(images)
-    # A ConvNet's embedding is its map, flattened; a ResNet's is its map, averaged over the positions.
-    embedding = local.flatten(1) if local[0].numel() == net.feature_size else local.mean(dim=2)
-    return embedding, local
-
-
 class RealSide:
     """Targets of every iteration of a study, each a pure function of (seed, iteration).
 
@@ -64,9 +54,7 @@ class RealSide:
         augmentation: DSA strategy; one draw per class and iteration, shared by the class's images.
         covariances: whether local covariances are computed as well.
         seed: of the study or run.
-        device: where to compute.
-        microbatch: images per forward; None is what suits the device. The networks' normalisation is per
-            image, so it changes rounding at most.
+        compute: where and how; `mixed` computes the features in bfloat16, as no image gradient flows here.
         bank: folder where statistics are kept for other trials; None computes them every time.
     """
 
@@ -78,8 +66,7 @@ class RealSide:
         augmentation: str,
         covariances: bool,
         seed: int,
-        device: torch.device,
-        microbatch: int | None = None,
+        compute: Compute,
         bank: Path | None = None,
     ) -> None:
         self.data = data
@@ -88,11 +75,9 @@ class RealSide:
         self.augment = DSA(augmentation)
         self.covariances = covariances
         self.seed = seed
-        self.device = device
-        if microbatch is None:
-            microbatch = max(8, MICROBATCH_PIXELS // data.size**2) if device.type == "cpu" else batch_real
-        self.microbatch = microbatch
-        self.bank = None if bank is None else TargetBank(bank, self.facts(), device)
+        self.compute = compute
+        self.passes = Passes(compute, image_gradient=False, batch=batch_real, size=data.size)
+        self.bank = None if bank is None else TargetBank(bank, self.facts(), compute.device)
 
     def facts(self) -> dict[str, Any]:
         """Everything that the statistics depend on; JSON-able."""
@@ -109,10 +94,8 @@ class RealSide:
             "augmentation": self.augment.strategy,
             "seed": self.seed,
             "statistics": ["means", "covariances"] if self.covariances else ["means"],
-            "microbatch": self.microbatch,
-            "precision": "fp32",
-            "path": "eager",
-            **devices.facts(self.device),
+            "part": self.passes.part,
+            **self.compute.facts(),
         }
 
     @torch.no_grad()
@@ -125,7 +108,7 @@ class RealSide:
             classes=self.data.classes,
             generator=generator(self.seed, "matching_net", iteration),
         )
-        net = net.to(self.device).requires_grad_(False)
+        net = self.passes.place(net).requires_grad_(False)
         draws = [
             self.augment.draw(generator(self.seed, "augmentation", iteration, class_))
             for class_ in range(self.data.classes)
@@ -151,12 +134,10 @@ class RealSide:
 
     def _batch(self, iteration: int, class_: int, draw: Draw) -> torch.Tensor:
         stream = generator(self.seed, "real_batch", iteration, class_)
-        pixels = self.data.train.sample(class_, self.batch_real, stream).to(self.device)
+        pixels = self.data.train.sample(class_, self.batch_real, stream).to(self.compute.device)
         return self.augment(self.data.normalisation.apply(pixels), draw)
 
     def _features(self, net: Network, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        parts = images.split(self.microbatch)
         if not self.covariances:
-            return torch.cat([net.embed(part) for part in parts]), None
-        embeddings, maps = zip(*(embed_with_map(net, part) for part in parts))
-        return torch.cat(embeddings), torch.cat(maps)
+            return self.passes.embed(net, images), None
+        return self.passes.embed_with_map(net, images)

@@ -12,7 +12,7 @@ from raydd import devices, nets
 from raydd.errors import ConfigError, DataError, unknown
 from raydd.evaluation import protocols
 from raydd.seeding import generator
-from raydd.training import TensorSource, accuracy, fit
+from raydd.training import TensorSource, accuracies, fit_all
 
 if TYPE_CHECKING:
     from raydd.data import DataSplits
@@ -62,6 +62,8 @@ def evaluate(
     seed: int = 0,
     split: str = "test",
     device: str = "auto",
+    precision: str = "fp32",
+    compiled: bool = False,
     allow_other_data: bool = False,
 ) -> Evaluation:
     """Train `repeats` networks from scratch on a distilled set and test each on one split.
@@ -79,10 +81,12 @@ def evaluate(
         seed: of everything that is drawn here.
         split: `train`, `val` or `test`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: `fp32`; or `mixed` or `bf16`, which both train and test in bfloat16 with float32 weights.
+        compiled: whether the networks run through `torch.compile`.
         allow_other_data: test on data with another fingerprint than the set was distilled from.
 
     Raises:
-        ConfigError: an unknown net, protocol, split or device, or a number below 1.
+        ConfigError: an unknown net, protocol, split, device or precision, or a number below 1.
         DataError: `data` is not what the set was distilled from, or its images or classes do not fit.
     """
     if split not in SPLITS:
@@ -99,22 +103,23 @@ def evaluate(
     _check_fits(distilled, data, split, allow_other_data)
 
     started = time.perf_counter()
-    target = devices.resolve(device)
+    compute = devices.Compute(devices.resolve(device), precision, compiled)
     soft = distilled.soft_labels()
     labels = distilled.labels() if soft is None else soft
-    source = TensorSource(distilled.images().to(target), labels.to(target))
-    tested = getattr(data, split)
-    values = []
-    for i in range(repeats):
-        network = nets.build(
+    source = TensorSource(distilled.images().to(compute.device), labels.to(compute.device))
+    networks = [
+        nets.build(
             net,
             channels=data.channels,
             size=data.size,
             classes=data.classes,
             generator=generator(seed, "evaluation/net", i),
-        ).to(target)
-        fit(network, source, recipe, seed=seed, purpose=f"evaluation/{i}")
-        values.append(accuracy(network, tested, distilled.normalisation, target))
+        )
+        for i in range(repeats)
+    ]
+    purposes = [f"evaluation/{i}" for i in range(repeats)]
+    fit_all(networks, source, recipe, compute, seed=seed, purposes=purposes)
+    values = accuracies(networks, getattr(data, split), distilled.normalisation, compute)
     return Evaluation(
         values=tuple(values),
         mean=statistics.fmean(values),

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from raydd.nets.builder import build, names, validate
+from raydd.nets.builder import build, gigaflops, names, validate
 from raydd.nets.convnet import default_depth
+from raydd.nets.ensemble import Ensemble
 from raydd.nets.initialise import initialise
 from raydd.nets.network import Network
+from raydd.nets.passes import Passes
 
-__all__ = ["Network", "build", "default_depth", "initialise", "names", "validate"]
+__all__ = [
+    "Ensemble",
+    "Network",
+    "Passes",
+    "build",
+    "default_depth",
+    "gigaflops",
+    "initialise",
+    "names",
+    "validate",
+]

@@ -13,19 +13,20 @@ import safetensors
 import safetensors.torch
 import torch
 
-from raydd import devices, nets
+from raydd import nets
+from raydd.devices import Compute
 from raydd.errors import ArtifactError, TrialDiverged
 from raydd.files import FileLock, atomic_folder, digest, read_json, write_bytes, write_json
-from raydd.nets import Network
+from raydd.nets import Network, Passes
 from raydd.seeding import generator
-from raydd.training import DataSource, Recipe, accuracy, fit
+from raydd.training import DataSource, Recipe, accuracies, fit
 
 if TYPE_CHECKING:
     from raydd.data import DataSplits
     from raydd.registry import AssetSpec
 
 MODEL, RECORD = "model.safetensors", "asset.json"
-RECIPE_VERSION = 1  # raise it when training the same recipe gives other weights
+RECIPE_VERSION = 2  # raise it when training the same recipe gives other weights
 ACCURACY_IMAGES = 2_000
 
 
@@ -38,13 +39,13 @@ class AssetStore:
     Args:
         root: folder of all assets; made when the first one is written.
         data: what to train on.
-        device: where to train, and where the networks are returned.
+        compute: where and how to train, and where the networks are returned.
     """
 
-    def __init__(self, root: Path, data: DataSplits, device: torch.device) -> None:
+    def __init__(self, root: Path, data: DataSplits, compute: Compute) -> None:
         self.root = Path(root)
         self.data = data
-        self.device = device
+        self.compute = compute
 
     @property
     def bank(self) -> Path:
@@ -66,11 +67,11 @@ class AssetStore:
             "size": self.data.size,
             "classes": self.data.classes,
             "normalisation": [list(self.data.normalisation.mean), list(self.data.normalisation.std)],
-            "precision": "fp32",
-            "path": "eager",
-            "threads": torch.get_num_threads(),
-            "device": self.device.type,
-            "torch": torch.__version__,
+            **{
+                name: value
+                for name, value in self.compute.facts().items()
+                if name != "cpu_capability"  # studies go on on another CPU with the weights they began with
+            },
             "recipe_version": RECIPE_VERSION,
         }
 
@@ -123,16 +124,16 @@ class AssetStore:
     def _build(self, spec: AssetSpec, index: int) -> Network:
         stream = generator(spec.seed, f"asset/{spec.kind}", index)
         shape = {"channels": self.data.channels, "size": self.data.size, "classes": self.data.classes}
-        return nets.build(spec.net, **shape, generator=stream).to(self.device)
+        return nets.build(spec.net, **shape, generator=stream)
 
     def _train(self, spec: AssetSpec, progress: Callable[[str], None]) -> None:
         started = time.perf_counter()
         recipe = Recipe(**spec.recipe)
         train, normalisation = self.data.train, self.data.normalisation
-        source = DataSource(train, normalisation, self.device)
+        source = DataSource(train, normalisation, self.compute.device)
         sample = train.subset(_sample_indices(len(train), spec))
         tensors: dict[str, torch.Tensor] = {}
-        accuracies = []
+        measured: list[float] = []
         for index in range(spec.count):
             name = f"{spec.kind} network {index + 1} of {spec.count}"
 
@@ -141,12 +142,12 @@ class AssetStore:
 
             net = self._build(spec, index)
             purpose = f"asset/{spec.kind}/{index}"
-            fit(net, source, recipe, seed=spec.seed, purpose=purpose, on_epoch=on_epoch)
-            weights = {f"{index}.{key}": value.cpu() for key, value in net.state_dict().items()}
+            fit(net, source, recipe, self.compute, seed=spec.seed, purpose=purpose, on_epoch=on_epoch)
+            weights = {f"{index}.{key}": value.cpu().contiguous() for key, value in net.state_dict().items()}
             if not all(bool(weight.isfinite().all()) for weight in weights.values()):
                 raise TrialDiverged(f"{name} ({spec.net}) was trained to weights that are not finite")
             tensors |= weights
-            accuracies.append(accuracy(net, sample, normalisation, self.device))
+            measured += accuracies([net], sample, normalisation, self.compute)
 
         content = safetensors.torch.save(tensors)
         facts = self.facts(spec)
@@ -157,10 +158,10 @@ class AssetStore:
                 {
                     "key": digest(facts),
                     "sha256": hashlib.sha256(content).hexdigest(),
-                    "train_accuracy": accuracies,
+                    "train_accuracy": measured,
                     "seconds": time.perf_counter() - started,
                     "facts": facts,
-                    "machine": devices.facts(self.device),
+                    "machine": self.compute.facts(),
                 },
             )
 
@@ -177,6 +178,7 @@ class AssetStore:
                 "delete its folder to train the asset again"
             )
         tensors = safetensors.torch.load(content)
+        passes = Passes(self.compute, image_gradient=True, batch=1, size=self.data.size)
         networks = []
         for index in range(spec.count):
             prefix = f"{index}."
@@ -184,7 +186,7 @@ class AssetStore:
             net.load_state_dict(
                 {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             )
-            networks.append(net.requires_grad_(False).eval())
+            networks.append(passes.place(net).requires_grad_(False).eval())
         return networks
 
 

@@ -56,6 +56,11 @@ def git_commit() -> str | None:
     return head.stdout.strip() + ("-dirty" if changed is None or changed.returncode else "")
 
 
+def computed(context: Context) -> dict[str, str]:
+    """How networks are computed: `precision`, and `path` (`eager` or `compiled`)."""
+    return {"precision": context.precision, "path": "compiled" if context.compiled else "eager"}
+
+
 def manifest(
     *,
     method: str,
@@ -96,6 +101,7 @@ def manifest(
         "normalisation": {"mean": list(data.normalisation.mean), "std": list(data.normalisation.std)},
         "decode": dict(IDENTITY),
         "evaluation": dict(evaluation),
+        "computed": computed(context),
         "versions": versions(),
         "git": git_commit(),
     }

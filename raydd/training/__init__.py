@@ -1,10 +1,10 @@
-"""Training a network on tensors or on stored images, and its accuracy."""
+"""Training a network on tensors or on stored images, and its accuracies."""
 
 from __future__ import annotations
 
-from raydd.training.loop import fit
+from raydd.training.loop import fit, fit_all, fit_together
 from raydd.training.recipe import Recipe
-from raydd.training.scoring import accuracy
+from raydd.training.scoring import accuracies
 from raydd.training.sources import DataSource, Source, TensorSource
 
-__all__ = ["DataSource", "Recipe", "Source", "TensorSource", "accuracy", "fit"]
+__all__ = ["DataSource", "Recipe", "Source", "TensorSource", "accuracies", "fit", "fit_all", "fit_together"]

@@ -1,62 +1,133 @@
-"""The training loop that assets and evaluations share."""
+"""The training loop that assets and evaluations share: one network, or several of a kind side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor
 
 from raydd.augment import DSA
+from raydd.devices import Compute
+from raydd.nets import Ensemble, Network, Passes
 from raydd.seeding import generator
 from raydd.training.recipe import Recipe
 from raydd.training.sources import Source
 
+TOGETHER_PIXELS = 5 * 256 * 32 * 32
+"""Pixels of a step of networks that are trained side by side: five with batches of 256 images at 32 px."""
+
 
 def fit(
-    net: nn.Module,
+    net: Network,
     source: Source,
     recipe: Recipe,
+    compute: Compute,
     *,
     seed: int,
     purpose: str,
     on_epoch: Callable[[int], None] | None = None,
 ) -> None:
-    """Train `net` in place on `source`, both on one device, by SGD on the mean cross-entropy of a batch.
+    """Train `net` in place on `source` by SGD on the mean cross-entropy of a batch.
 
     The learning rate is dropped as DC and DSA do it: after an epoch of `recipe.decay_epochs` the optimiser
     is built anew with the smaller rate, so its momentum starts from zero.
 
     Args:
-        net: any classifier; left in train mode.
-        source: images and hard or soft targets.
+        net: moved to the device; left there, in train mode.
+        source: images and hard or soft targets, on the device.
         recipe: see `Recipe`.
+        compute: where and how; `mixed` and `bf16` run the passes in bfloat16 and keep float32 weights.
         seed: epoch e is ordered by the stream (seed, `purpose`/order, e), its batch b is augmented by
             (seed, `purpose`/augment, e, b): one DSA op a batch, its parameters drawn for each sample.
         purpose: names the streams; two trainings with one seed and one purpose draw the same.
         on_epoch: called after every epoch with its 0-based number.
     """
-    augment = DSA(recipe.augmentation)
-    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    passes = Passes(compute, image_gradient=False, batch=_batch(source, recipe), size=source.size)
+    passes.place(net).train()
+    for epoch, optimiser in _epochs(net.parameters(), recipe):
+        for images, targets in _batches(source, recipe, seed, purpose, epoch):
+            optimiser.zero_grad()
+            passes.backward(net, images, targets)
+            optimiser.step()
+        if on_epoch is not None:
+            on_epoch(epoch)
+
+
+def fit_all(
+    nets: Sequence[Network],
+    source: Source,
+    recipe: Recipe,
+    compute: Compute,
+    *,
+    seed: int,
+    purposes: Sequence[str],
+) -> None:
+    """Train several networks of one kind, each as `fit` does with its purpose.
+
+    On a GPU as many at once as `TOGETHER_PIXELS` allows, because one small network leaves it idle; that
+    changes rounding and nothing else. On the CPU one after the other, which is faster there.
+    """
+    if compute.device.type == "cpu":
+        for net, purpose in zip(nets, purposes):
+            fit(net, source, recipe, compute, seed=seed, purpose=purpose)
+        return
+    together = max(1, TOGETHER_PIXELS // (_batch(source, recipe) * source.size**2))
+    for first in range(0, len(nets), together):
+        chosen = slice(first, first + together)
+        fit_together(nets[chosen], source, recipe, compute, seed=seed, purposes=purposes[chosen])
+
+
+def fit_together(
+    nets: Sequence[Network],
+    source: Source,
+    recipe: Recipe,
+    compute: Compute,
+    *,
+    seed: int,
+    purposes: Sequence[str],
+) -> None:
+    """Train several networks of one kind as one batched network; see `fit` for what each of them sees."""
+    for net in nets:
+        net.to(compute.device).train()
+    ensemble = Ensemble(nets, compute)
+    for epoch, optimiser in _epochs(ensemble.parameters(), recipe):
+        streams = [_batches(source, recipe, seed, purpose, epoch) for purpose in purposes]
+        for batches in zip(*streams):
+            images, targets = (torch.stack(tensors) for tensors in zip(*batches))
+            optimiser.zero_grad()
+            ensemble.backward(images, targets)
+            optimiser.step()
+    ensemble.write_back()
+
+
+def _batch(source: Source, recipe: Recipe) -> int:
+    return min(recipe.batch, len(source))
+
+
+def _epochs(parameters: Iterable[Tensor], recipe: Recipe) -> Iterator[tuple[int, torch.optim.SGD]]:
+    """Each epoch's number and optimiser."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
 
     def optimiser_at(lr: float) -> torch.optim.SGD:
-        return torch.optim.SGD(parameters, lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(trained, lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
     lr = recipe.lr
     optimiser = optimiser_at(lr)
-    net.train()
     for epoch in range(recipe.epochs):
-        order = torch.randperm(len(source), generator=generator(seed, f"{purpose}/order", epoch))
-        for number, indices in enumerate(order.split(recipe.batch)):
-            images, targets = source.batch(indices)
-            draw = augment.draw(generator(seed, f"{purpose}/augment", epoch, number), len(indices))
-            loss = F.cross_entropy(net(augment(images, draw)), targets)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+        yield epoch, optimiser
         if epoch in recipe.decay_epochs:
             lr *= recipe.decay
             optimiser = optimiser_at(lr)
-        if on_epoch is not None:
-            on_epoch(epoch)
+
+
+def _batches(
+    source: Source, recipe: Recipe, seed: int, purpose: str, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Augmented images and targets of an epoch, batch by batch."""
+    augment = DSA(recipe.augmentation)
+    order = torch.randperm(len(source), generator=generator(seed, f"{purpose}/order", epoch))
+    for number, indices in enumerate(order.split(recipe.batch)):
+        images, targets = source.batch(indices)
+        draw = augment.draw(generator(seed, f"{purpose}/augment", epoch, number), len(indices))
+        yield augment(images, draw), targets

@@ -1,33 +1,42 @@
-"""Top-1 accuracy of a network on stored images."""
+"""Top-1 accuracy of networks on stored images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+
+from raydd.devices import Compute
+from raydd.nets import Network, Passes
 
 if TYPE_CHECKING:
     from raydd.data import ImageData
     from raydd.normalisation import Normalisation
 
+BATCH = 500
 
-@torch.inference_mode()
-def accuracy(
-    net: nn.Module, data: ImageData, normalisation: Normalisation, device: torch.device, batch: int = 512
-) -> float:
-    """Fraction of the images of `data` whose largest logit is their label's, in [0, 1].
+
+@torch.no_grad()
+def accuracies(
+    nets: Sequence[Network], data: ImageData, normalisation: Normalisation, compute: Compute
+) -> list[float]:
+    """Fraction of the images of `data` whose largest logit is their label's, in [0, 1], for each network.
+
+    The images are read and normalised once for all networks.
 
     Args:
-        net: classifier on `device`; left in eval mode.
+        nets: classifiers; moved to the device, left in eval mode.
         data: one split, read in order.
-        normalisation: what the net's training images were normalised with.
-        device: where the forward passes run.
-        batch: images a pass.
+        normalisation: what the networks' training images were normalised with.
+        compute: where and how.
     """
-    net.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    for pixels, labels in data.iterate(batch):
-        predicted = net(normalisation.apply(pixels.to(device))).argmax(dim=1)
-        correct += (predicted == labels.to(device)).sum()
-    return int(correct) / len(data)
+    passes = Passes(compute, image_gradient=False, batch=min(BATCH, len(data)), size=data.size)
+    placed = [passes.place(net).eval() for net in nets]
+    correct = torch.zeros(len(placed), dtype=torch.int64, device=compute.device)
+    for pixels, labels in data.iterate(BATCH):
+        images = normalisation.apply(pixels.to(compute.device))
+        labels = labels.to(compute.device)
+        for index, net in enumerate(placed):
+            correct[index] += (passes.logits(net, images).argmax(dim=1) == labels).sum()
+    return [count / len(data) for count in correct.tolist()]

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """Images and targets by index."""
+    """Images and targets by index.
+
+    Attributes:
+        size: side of the images in pixels.
+    """
+
+    size: int
 
     def __len__(self) -> int:
         """Number of images."""
@@ -34,6 +40,7 @@ class TensorSource:
         if len(images) != len(labels):
             raise ValueError(f"{len(images)} images and {len(labels)} labels")
         self.images, self.labels = images, labels
+        self.size = images.shape[-1]
 
     def __len__(self) -> int:
         """Number of images."""
@@ -56,6 +63,7 @@ class DataSource:
 
     def __init__(self, data: ImageData, normalisation: Normalisation, device: torch.device) -> None:
         self.data, self.normalisation, self.device = data, normalisation, device
+        self.size = data.size
         self._labels = torch.as_tensor(data.labels, dtype=torch.int64)
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raydd import evaluation, jobs, nets, registry
+from raydd import compiling, devices, evaluation, jobs, nets, registry, workload
 from raydd.cadence import Cadence
 from raydd.config import StudyConfig
 from raydd.data import DataSplits
@@ -31,6 +31,7 @@ class Plan:
     space: StudySpace
     points: list[Point]
     notes: list[str]
+    why: str = ""  # reason for compiling or not, where that was decided
 
     def lines(self) -> list[str]:
         """What is about to be run, for the person who asked for it."""
@@ -52,8 +53,10 @@ class Plan:
             f"searched: {', '.join(self.space.distributions)}",
             f"trial 0: {self.method.default_name(context)} "
             f"({', '.join(f'{name}={value}' for name, value in self.points[0].values.items())})",
+            compiling.line(context.precision, context.compiled, self.why),
         ]
-        return lines + self.notes
+        caution = compiling.caution(context.precision, device_kind(config), context.compiled)
+        return lines + ([caution] if caution else []) + self.notes
 
 
 def prepare(config: StudyConfig) -> Plan:
@@ -80,13 +83,60 @@ def prepare(config: StudyConfig) -> Plan:
     check_home(Path(config.home))
     if config.name is not None and (config.folder / CONFIG_FILE).exists():
         raise StudyError(taken(config.name, Path(config.home)))
-    data = jobs.load(config.data)
+    data = jobs.load(config.data, verify=True)
     plan = plan_for(config, method, data)
     check_nets(plan)
+    plan = decide_compiling(plan)
     if plan.config.name is None:
         stem = re.sub(r"[^a-z0-9._-]+", "-", f"{method.name}-{data.name}-ipc{config.ipc}".lower())[:56]
         return replace(plan, config=plan.config.replace(name=Study.free_name(config.home, stem)))
     return plan
+
+
+def decide_compiling(plan: Plan) -> Plan:
+    """The plan with `compile` on or off: trials, tasks and a resumed study then all do the same.
+
+    Raises:
+        ConfigError: `on` is asked for and cannot be done here.
+    """
+    config = plan.config
+    gigaflops = workload.study(config, plan.method, plan.context, plan.data)
+    threads = trials_at_once(config) * config.resources.cpus_per_trial
+    compiled, why = compiling.resolve(config.compile, gigaflops, threads, device_kind(config))
+    return replace(
+        plan,
+        config=config.replace(compile="on" if compiled else "off"),
+        context=replace(plan.context, compiled=compiled),
+        why=why,
+    )
+
+
+def check_compiling(config: StudyConfig) -> None:
+    """Refuse to go on with a study whose networks are compiled where that cannot work.
+
+    Raises:
+        StudyError: what is in the way.
+    """
+    problem = compiling.obstacle(device_kind(config)) if config.compile == "on" else None
+    if problem is not None:
+        raise StudyError(
+            f"study {config.name!r} was begun with compiled networks and has to go on with them, but {problem}"
+        )
+
+
+def device_kind(config: StudyConfig) -> str:
+    """`cuda` or `cpu`, whichever the trials have."""
+    on_cpu = config.resources.gpus_per_trial == 0 or config.evaluation.device == "cpu"
+    return "cpu" if on_cpu else "cuda"
+
+
+def trials_at_once(config: StudyConfig) -> int:
+    """Trials that run side by side; on a cluster, whose size is not known yet, one unless it is configured."""
+    wanted = config.search.concurrency
+    if config.resources.address is not None:
+        return wanted or 1
+    slots = max(1, devices.available_cpus() // config.resources.cpus_per_trial)
+    return min(slots, wanted or slots, config.search.trials)
 
 
 def check_nets(plan: Plan) -> None:
@@ -111,7 +161,15 @@ def plan_for(
     config: StudyConfig, method: Method, data: DataSplits, measured: dict[str, float] | None = None
 ) -> Plan:
     """The plan of a configuration whose data are loaded; `measured` is what `Method.measure` found, if it ran."""
-    context = jobs.context_of(method, data, ipc=config.ipc, iterations=config.iterations, fixed={})
+    context = jobs.context_of(
+        method,
+        data,
+        ipc=config.ipc,
+        iterations=config.iterations,
+        fixed={},
+        precision=config.precision,
+        compiled=config.compile == "on",
+    )
     model = jobs.resolve(method, context, config.search.fix)
     fixed: dict[str, Scalar] = {name: getattr(model, name) for name in config.search.fix}
     context = replace(context, fixed=fixed, measured=dict(measured or {}))

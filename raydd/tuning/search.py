@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from raydd import files, jobs, registry
 from raydd.config import default_home
 from raydd.errors import StageFailed, StudyError
+from raydd.storage.provenance import computed
 from raydd.tuning import cluster, confirmation
 from raydd.tuning.callback import replay
 from raydd.tuning.parent import artifact_root, common_tags, experiment, open_parent, tracking_uri
-from raydd.tuning.plan import Plan, plan_for
+from raydd.tuning.plan import Plan, check_compiling, plan_for
 from raydd.tuning.provenance import provenance
 from raydd.tuning.searcher import STATES
 from raydd.tuning.signals import Signals
@@ -54,7 +55,7 @@ def launch(plan: Plan, progress: Progress) -> StudyResult:
     config = plan.config
     Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
     # The id tells apart studies of one name on a shared tracking server.
-    facts = {"study_id": secrets.token_hex(8), **provenance()}
+    facts = {"study_id": secrets.token_hex(8), **provenance(), "computed": computed(plan.context)}
     return run(Study.create(config, facts), plan, progress)
 
 
@@ -101,7 +102,8 @@ def reopen(study: Study) -> Plan:
     study.lock()
     try:
         config = study.config
-        data = jobs.load(config.data)
+        check_compiling(config)
+        data = jobs.load(config.data, verify=True)
         known = study.folder / "fingerprint.json"
         if known.exists() and files.read_json(known) != data.fingerprint:
             raise StudyError(

@@ -137,6 +137,8 @@ def evaluate_net(
         seed=seed,
         split=split,
         device=str(job.device),
+        precision=job.compute.precision,
+        compiled=job.compute.compiled,
     )
     return {
         "values": list(result.values),

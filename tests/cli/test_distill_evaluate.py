@@ -4,10 +4,12 @@ import json
 import os
 
 import pytest
+import torch
 from click.testing import CliRunner
 
-from raydd import files
+from raydd import devices, evaluation, files
 from raydd.cli import main
+from raydd.data import load_data
 from raydd.storage import DistilledSet
 
 SMALL = ["--hp", "net=convnet-w4", "--hp", "batch_real=8", "--ipc", "1", "--iterations", "3"]
@@ -53,6 +55,33 @@ def test_distill_shows_its_losses(made):
     assert all("total " in line for line in lines)
 
 
+def test_both_say_how_they_compute_and_the_set_remembers(made):
+    out, said = made
+    short = "eager: less than 1 GFLOP of network arithmetic, too little for compiling to pay"
+    assert said.splitlines()[0] == f"computed in fp32, {short}"
+    assert DistilledSet.load(out).manifest["computed"] == {"precision": "fp32", "path": "eager"}
+    result = evaluate(out, "--precision", "mixed", "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[0] == f"convnet-w4: computed in mixed, {short}"
+    assert result.stderr.splitlines()[1].startswith("convnet-w4: mixed is slower than fp32")
+    assert len(json.loads(result.stdout)) == 1
+
+
+def test_single_commands_use_all_cpus_of_the_process(made):
+    before = torch.get_num_threads()
+    torch.set_num_threads(devices.available_cpus() + 1)
+    try:
+        assert evaluate(made[0]).exit_code == 0
+        assert torch.get_num_threads() == devices.available_cpus()
+        torch.set_num_threads(devices.available_cpus() + 1)
+        evaluation.evaluate(
+            DistilledSet.load(made[0]), load_data("digits"), net="convnet-w4", epochs=1, repeats=1
+        )
+        assert torch.get_num_threads() == devices.available_cpus() + 1  # a library call leaves them alone
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_distill_overwrites_only_when_told(made, tmp_path):
     out = tmp_path / "set.safetensors"
     out.write_bytes(b"mine")
@@ -83,6 +112,8 @@ def test_distill_leaves_somebody_elses_picture_alone(tmp_path):
         (["--hp", "lr_img=-1"], "lr_img: should be greater than 0, got -1"),
         (["--ipc", "5000"], "ipc: 5000 images per class are asked for"),
         (["--device", "gpu"], "'gpu' is not one of auto, cpu, cuda, cuda:N"),
+        (["--precision", "fp16"], "error: precision: should be 'fp32', 'mixed' or 'bf16', got 'fp16'\n"),
+        (["--compile", "maybe"], "error: compile: should be 'auto', 'on' or 'off', got 'maybe'\n"),
     ],
 )
 def test_distill_refuses_bad_input_and_writes_nothing(arguments, said, tmp_path):
@@ -150,6 +181,11 @@ def test_evaluate_uses_the_split_that_the_set_was_distilled_under(tmp_path):
         (["--repeats", "0"], "must be at least 1, got 0"),
         (["--protocol", "das"], "did you mean 'dsa'?"),
         (["--data", "digit"], "did you mean 'digits'?"),
+        (
+            ["--precision", "fp16"],
+            "precision: unknown precision 'fp16': did you mean 'bf16'? (allowed: bf16, ",
+        ),
+        (["--compile", "maybe"], "error: compile: unknown setting 'maybe' (allowed: auto, off, on)\n"),
     ],
 )
 def test_evaluate_refuses_bad_input(made, arguments, said):

@@ -1,5 +1,9 @@
 """User mistakes end in one sentence and an exit code, never in a traceback; bugs do end in a traceback."""
 
+import os
+import subprocess
+import sys
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -68,8 +72,38 @@ def test_an_unknown_study_is_named_with_the_home(tmp_path):
         (["iid", "--range", "lambda_cc=-1..1"], "lambda_cc"),
         (["iid", "--ipc", "5000"], "ipc: 5000 images per class are asked for"),
         (["iid", "--set", "evaluation.protocol=das"], "did you mean 'dsa'?"),
+        (
+            ["iid", "--precision", "fp16"],
+            "error: precision: should be 'fp32', 'mixed' or 'bf16', got 'fp16'\n",
+        ),
+        (["iid", "--compile", "maybe"], "error: compile: should be 'auto', 'on' or 'off', got 'maybe'\n"),
         (["nowhere.yaml"], "error: cannot read nowhere.yaml: No such file or directory\n"),
     ],
 )
 def test_search_refuses_bad_input_in_a_sentence_and_writes_nothing(arguments, said, tmp_path):
     assert said in refuse(["search", *arguments], tmp_path)
+
+
+def test_compiling_without_a_compiler_is_refused_in_a_sentence(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "raydd.cli",
+        "search",
+        "dm",
+        "--compile",
+        "on",
+        "--home",
+        str(tmp_path / "home"),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "CXX"}
+    done = subprocess.run(
+        command, env={**environment, "PATH": ""}, capture_output=True, text=True, check=False
+    )
+    compiler = "clang++" if sys.platform == "darwin" else "g++"
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: compile: 'on' cannot be done, because there is no C++ compiler here: "
+        f"{compiler} is not on PATH; use off or auto\n"
+    )
+    assert not (tmp_path / "home").exists()

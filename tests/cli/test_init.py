@@ -23,11 +23,24 @@ def test_the_file_is_a_study_as_it_is(method, tmp_path):
 
 def test_search_takes_the_file_as_it_is(tmp_path):
     file = tmp_path / "study.yaml"
-    assert init("iid", "--data", "digits", "--out", str(file)).exit_code == 0
+    assert init("iid", "--data", "digits", "--set", "compile=off", "--out", str(file)).exit_code == 0
     plan = tuning.prepare(options.study_config(str(file), flags={"home": str(tmp_path / "home")}))
     assert plan.config.name == "iid-digits-ipc10"
     assert (plan.context.iterations, plan.config.search.trials) == (20_000, 16)
+    assert plan.config.compile == "off"
     assert not (tmp_path / "home").exists()
+
+
+def test_the_file_shows_precision_and_compile_with_what_they_take(tmp_path):
+    file = tmp_path / "study.yaml"
+    assert init("iid", "--set", "compile=on", "--out", str(file)).exit_code == 0
+    lines = file.read_text().splitlines()
+    assert "precision: fp32" in lines
+    assert "compile: 'on'" in lines  # a bare on would be a boolean
+    assert lines[lines.index("compile: 'on'") - 2].startswith(
+        "# whether networks are compiled: `on`, `off`, or `auto`"
+    )
+    assert any(line.startswith("# `fp32`; `mixed`, bfloat16 where no image gradient flows") for line in lines)
 
 
 def test_a_dataset_with_a_name_is_not_downloaded(tmp_path):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,13 @@ def test_cifar10_from_its_jpeg_files():
     assert np.allclose(data.normalisation.mean, (0.4914, 0.4822, 0.4465), atol=0.002)
     assert np.allclose(data.normalisation.std, (0.2470, 0.2435, 0.2616), atol=0.003)
     assert len(pickle.dumps(data)) < 40_000
+    rows = (part._rows.astype("<i8").tobytes() for part in (data.train, data.val, data.test))
+    assert [hashlib.sha256(part).hexdigest()[:12] for part in rows] == [
+        "95e21d81f6f0",
+        "20616c17533e",
+        "ce9d2f664b42",
+    ]
+    started = time.perf_counter()
+    again = load_data(str(CIFAR))
+    assert time.perf_counter() - started < 0.05
+    assert (again.fingerprint, again.train._store) == (data.fingerprint, data.train._store)

@@ -11,10 +11,11 @@ import torch
 from raydd import nets
 from raydd.augment import DSA
 from raydd.data import DataSplits
+from raydd.devices import Compute
 from raydd.distillation import RealSide, Targets, local_covariance
 from raydd.seeding import generator
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
 
@@ -25,9 +26,15 @@ def real_side(data: DataSplits, **changes: Any) -> RealSide:
         "augmentation": STRATEGY,
         "covariances": True,
         "seed": 0,
-        "device": CPU,
+        "compute": CPU,
     }
     return RealSide(data, **{**arguments, **changes})
+
+
+def in_parts(data: DataSplits, part: int, **changes: Any) -> RealSide:
+    side = real_side(data, **changes)
+    side.passes.part = part
+    return side
 
 
 def same(first: Targets, second: Targets) -> bool:
@@ -56,7 +63,7 @@ def test_an_iteration_has_the_same_targets_whatever_came_before(data: DataSplits
 
 
 def test_the_statistics_are_those_of_the_augmented_real_batches(data: DataSplits) -> None:
-    targets = real_side(data, microbatch=4).at(3)
+    targets = in_parts(data, 4).at(3)
     assert targets.covariances is not None
     net = nets.build("convnet-w8", channels=3, size=8, classes=3, generator=generator(0, "matching_net", 3))
     for class_ in range(3):
@@ -69,10 +76,10 @@ def test_the_statistics_are_those_of_the_augmented_real_batches(data: DataSplits
         torch.testing.assert_close(targets.covariances[class_], expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("microbatch", [16, 32, 64])
-def test_the_micro_batch_does_not_change_what_is_measured(data: DataSplits, microbatch: int) -> None:
-    one = real_side(data, batch_real=64, microbatch=1000).at(0)
-    parts = real_side(data, batch_real=64, microbatch=microbatch).at(0)
+@pytest.mark.parametrize("part", [5, 16, 64])
+def test_the_size_of_the_parts_does_not_change_what_is_measured(data: DataSplits, part: int) -> None:
+    one = in_parts(data, 1000, batch_real=64).at(0)
+    parts = in_parts(data, part, batch_real=64).at(0)
     torch.testing.assert_close(parts.means, one.means, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(parts.covariances, one.covariances, rtol=1e-5, atol=1e-6)
 
@@ -125,7 +132,8 @@ def test_every_field_of_the_real_side_and_the_seed_name_another_bank(
         {"net_spec": "convnet-w8-d2"},
         {"augmentation": "color"},
         {"covariances": False},
-        {"microbatch": 2},
+        {"compute": Compute(CPU.device, precision="mixed")},
+        {"compute": Compute(CPU.device, compiled=True)},
     ]
     folders = {real_side(data, bank=tmp_path, **change).bank.folder for change in changes}
     assert len(folders) == len(changes)

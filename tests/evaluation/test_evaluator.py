@@ -9,12 +9,14 @@ import torch
 
 from raydd import nets
 from raydd.data import DataSplits
+from raydd.devices import Compute
 from raydd.errors import ConfigError, DataError
 from raydd.evaluation import Evaluation, evaluate
 from raydd.seeding import generator
 from raydd.storage import DistilledSet
-from raydd.training import Recipe, TensorSource, accuracy, fit
+from raydd.training import Recipe, TensorSource, accuracies, fit
 
+CPU = Compute(torch.device("cpu"))
 NET = "convnet-w8-d1"
 
 
@@ -35,8 +37,8 @@ def test_a_network_is_trained_by_the_protocol_and_tested_after_its_last_epoch(
     for i in range(2):
         net = nets.build(NET, channels=1, size=8, classes=3, generator=generator(3, "evaluation/net", i))
         source = TensorSource(distilled.images(), distilled.labels())
-        fit(net, source, recipe, seed=3, purpose=f"evaluation/{i}")
-        assert found.values[i] == accuracy(net, data.test, data.normalisation, torch.device("cpu"))
+        fit(net, source, recipe, CPU, seed=3, purpose=f"evaluation/{i}")
+        assert found.values[i] == accuracies([net], data.test, data.normalisation, CPU)[0]
 
 
 def test_real_images_of_an_easy_problem_teach_most_of_it(distilled: DistilledSet, data: DataSplits) -> None:
@@ -150,8 +152,8 @@ def test_soft_labels_are_used_where_the_set_has_them(distilled: DistilledSet, da
     assert found.label_regime == "soft"
     net = nets.build(NET, channels=1, size=8, classes=3, generator=generator(0, "evaluation/net", 0))
     recipe = Recipe(epochs=7, decay_epochs=(4,), augmentation=data.augmentation)
-    fit(net, TensorSource(soft.images(), soft.soft_labels()), recipe, seed=0, purpose="evaluation/0")
-    assert found.values == (accuracy(net, data.test, data.normalisation, torch.device("cpu")),)
+    fit(net, TensorSource(soft.images(), soft.soft_labels()), recipe, CPU, seed=0, purpose="evaluation/0")
+    assert found.values == (accuracies([net], data.test, data.normalisation, CPU)[0],)
 
 
 @pytest.mark.parametrize(

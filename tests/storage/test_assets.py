@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from raydd.data import ArrayImages, DataSplits
+from raydd.devices import Compute
 from raydd.errors import ArtifactError
 from raydd.files import read_json
 from raydd.normalisation import Normalisation
 from raydd.registry import AssetSpec
 from raydd.storage import AssetStore
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 SPEC = AssetSpec("pool", "convnet-w4", {"epochs": 2, "batch": 16}, count=2)
 
 
@@ -116,7 +117,7 @@ def test_every_fact_changes_the_key(
     data: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def key(changed: DataSplits = data, spec: AssetSpec = SPEC, device: str = "cpu") -> str:
-        return AssetStore(tmp_path, changed, torch.device(device))._folder(spec).name
+        return AssetStore(tmp_path, changed, Compute(torch.device(device)))._folder(spec).name
 
     keys = {
         "as it is": key(),

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from raydd.data import load_data
+from raydd.devices import Compute
 from raydd.formation import initial_images
 from raydd.registry import Context
 from raydd.storage import AssetStore
@@ -77,7 +78,7 @@ def test_d95_is_measured_on_the_initial_images_under_the_pool(tmp_path: Path) ->
     data = load_data("digits")
     fixed = {"pool_net": "convnet-w4", "pool_epochs": 1}
     small = Context("digits", 1, 8, 10, 3, 100, data.augmentation, fixed=fixed)
-    store = AssetStore(tmp_path, data, CPU)
+    store = AssetStore(tmp_path, data, Compute(CPU))
     measured = IID.measure(small, data, store, 4, CPU)
     assert set(measured) == {"d95"}
     images = initial_images(data.train, 3, data.normalisation, 4).view(10, 3, 1, 8, 8)

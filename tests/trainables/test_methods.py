@@ -16,6 +16,7 @@ from PIL import Image
 
 from raydd import registry
 from raydd.data import DataSplits, load_data
+from raydd.devices import Compute
 from raydd.distillation import DM, IID
 from raydd.files import file_digest
 from raydd.registry import Context, Method
@@ -51,7 +52,7 @@ def distil(name: str, data: DataSplits, root: Path, steps: int = 3) -> tuple[Dis
     """The set after a few steps, and the digests of the asset files it stands on."""
     method = registry.get(name)
     context = context_of(data, name)
-    store = AssetStore(root, data, CPU)
+    store = AssetStore(root, data, Compute(CPU))
     measured = method.measure(context, data, store, 0, CPU)
     context = dataclasses.replace(context, measured=measured)
     distiller = method.distiller(method.defaults(context), context, data, store, 0, CPU)
@@ -129,7 +130,7 @@ def test_nothing_searched_belongs_to_the_real_side_or_changes_the_assets(name: s
 
 def test_the_distillers_are_those_of_the_methods(tmp_path: Path) -> None:
     data = load_data("digits")
-    store = AssetStore(tmp_path, data, CPU)
+    store = AssetStore(tmp_path, data, Compute(CPU))
     kinds = {}
     for name in ("dm", "iid"):
         method, context = registry.get(name), context_of(data, name, ipc=1)

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from raydd import nets
 from raydd.augment import DSA
 from raydd.data import ArrayImages
+from raydd.devices import Compute
 from raydd.normalisation import Normalisation
 from raydd.seeding import generator
-from raydd.training import DataSource, Recipe, TensorSource, fit
+from raydd.training import DataSource, Recipe, TensorSource, fit, fit_all, fit_together
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 
 
 def images(n: int, channels: int = 1, size: int = 4) -> Tensor:
@@ -60,7 +61,7 @@ def test_training_equals_float64_loops_with_the_momentum_lost_at_every_drop(
     net = linear().double()
     x, y = images(10).double(), labels(10)
     w, b = (value.numpy() for value in weights(net))
-    fit(net, TensorSource(x, y), recipe, seed=3, purpose="test")
+    fit(net, TensorSource(x, y), recipe, CPU, seed=3, purpose="test")
 
     lr, buffers = 0.3, [np.zeros_like(w), np.zeros_like(b)]
     flat = x.flatten(1).numpy()
@@ -83,6 +84,7 @@ class Recorder:
 
     def __init__(self, n: int) -> None:
         self.inner = TensorSource(images(n), labels(n))
+        self.size = self.inner.size
         self.asked: list[list[int]] = []
 
     def __len__(self) -> int:
@@ -95,7 +97,7 @@ class Recorder:
 
 def test_every_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     source = Recorder(10)
-    fit(linear(), source, Recipe(epochs=3, batch=4), seed=0, purpose="test")
+    fit(linear(), source, Recipe(epochs=3, batch=4), CPU, seed=0, purpose="test")
     assert [len(batch) for batch in source.asked] == [4, 4, 2] * 3
     epochs = [list(chain(*source.asked[3 * epoch : 3 * epoch + 3])) for epoch in range(3)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
@@ -109,7 +111,7 @@ def test_each_batch_is_augmented_by_a_draw_of_its_own_for_each_sample() -> None:
     )
     net, expected = linear(), linear()
     x, y = images(6), labels(6)
-    fit(net, TensorSource(x, y), recipe, seed=7, purpose="test")
+    fit(net, TensorSource(x, y), recipe, CPU, seed=7, purpose="test")
 
     dsa = DSA("color_crop_rotate")
     optimiser = torch.optim.SGD(expected.parameters(), lr=0.1)
@@ -129,7 +131,7 @@ def test_seed_and_purpose_decide_the_bits_and_the_global_state_does_not() -> Non
         before = torch.random.get_rng_state()
         net = small_convnet()
         recipe = Recipe(epochs=2, batch=4, augmentation="color_crop_cutout_flip_scale_rotate")
-        fit(net, TensorSource(images(10, size=8), labels(10)), recipe, seed=seed, purpose=purpose)
+        fit(net, TensorSource(images(10, size=8), labels(10)), recipe, CPU, seed=seed, purpose=purpose)
         assert torch.equal(torch.random.get_rng_state(), before)
         return weights(net)
 
@@ -143,8 +145,8 @@ def test_one_hot_soft_labels_train_as_hard_labels_do() -> None:
     hard, soft = linear().double(), linear().double()
     x, y = images(8).double(), labels(8)
     recipe = Recipe(epochs=3, batch=3, lr=0.1)
-    fit(hard, TensorSource(x, y), recipe, seed=0, purpose="test")
-    fit(soft, TensorSource(x, nn.functional.one_hot(y, 3).double()), recipe, seed=0, purpose="test")
+    fit(hard, TensorSource(x, y), recipe, CPU, seed=0, purpose="test")
+    fit(soft, TensorSource(x, nn.functional.one_hot(y, 3).double()), recipe, CPU, seed=0, purpose="test")
     for a, b in zip(weights(hard), weights(soft), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
@@ -152,7 +154,14 @@ def test_one_hot_soft_labels_train_as_hard_labels_do() -> None:
 def test_uniform_soft_labels_pull_the_logits_together() -> None:
     net, x = linear().double(), images(8).double()
     recipe = Recipe(epochs=400, lr=0.5, weight_decay=0.0)
-    fit(net, TensorSource(x, torch.full((8, 3), 1 / 3, dtype=torch.float64)), recipe, seed=0, purpose="test")
+    fit(
+        net,
+        TensorSource(x, torch.full((8, 3), 1 / 3, dtype=torch.float64)),
+        recipe,
+        CPU,
+        seed=0,
+        purpose="test",
+    )
     probabilities = net(x).softmax(1)
     np.testing.assert_allclose(probabilities.detach().numpy(), 1 / 3, atol=1e-3)
 
@@ -163,7 +172,15 @@ def test_on_epoch_is_told_every_epoch_and_frozen_parameters_stay() -> None:
     frozen.requires_grad_(False)
     before = weights(net)
     told: list[int] = []
-    fit(net, TensorSource(images(6, size=8), labels(6)), Recipe(3), seed=0, purpose="t", on_epoch=told.append)
+    fit(
+        net,
+        TensorSource(images(6, size=8), labels(6)),
+        Recipe(3),
+        CPU,
+        seed=0,
+        purpose="t",
+        on_epoch=told.append,
+    )
     assert told == [0, 1, 2]
     assert torch.equal(weights(net)[0], before[0])
     assert not torch.equal(weights(net)[-1], before[-1])
@@ -178,12 +195,54 @@ def test_stored_images_train_as_their_normalised_tensors_do() -> None:
         nets.build("convnet-w4", channels=3, size=8, classes=3, generator=generator(0, "n")) for _ in range(2)
     )
     recipe = Recipe(epochs=2, batch=4, augmentation="crop_flip")
-    fit(stored, DataSource(data, normalisation, CPU), recipe, seed=0, purpose="test")
+    fit(stored, DataSource(data, normalisation, CPU.device), recipe, CPU, seed=0, purpose="test")
     whole = (torch.from_numpy(pixels) / 255.0 - torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)) / torch.tensor(
         [0.2, 0.3, 0.4]
     ).view(3, 1, 1)
-    fit(tensors, TensorSource(whole, torch.arange(9) % 3), recipe, seed=0, purpose="test")
+    fit(tensors, TensorSource(whole, torch.arange(9) % 3), recipe, CPU, seed=0, purpose="test")
     assert all(torch.equal(a, b) for a, b in zip(weights(stored), weights(tensors), strict=True))
+
+
+@pytest.mark.parametrize("spec", ["convnet-w4", "resnet18-w2"])
+def test_networks_trained_together_become_what_each_becomes_alone(spec: str) -> None:
+    def make() -> list[nets.Network]:
+        return [
+            nets.build(spec, channels=1, size=8, classes=3, generator=generator(seed, "net")).double()
+            for seed in range(3)
+        ]
+
+    source = TensorSource(images(10, size=8).double(), labels(10))
+    recipe = Recipe(
+        epochs=3, batch=6, lr=0.1, decay_epochs=(1,), augmentation="color_crop_cutout_flip_scale_rotate"
+    )
+    alone, together = make(), make()
+    for index, net in enumerate(alone):
+        fit(net, source, recipe, CPU, seed=5, purpose=f"test/{index}")
+    fit_together(together, source, recipe, CPU, seed=5, purposes=[f"test/{index}" for index in range(3)])
+    for one, other in zip(alone, together, strict=True):
+        for a, b in zip(weights(one), weights(other), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10)
+    assert not torch.equal(weights(together[0])[0], weights(together[1])[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_on_a_gpu_networks_are_trained_together_and_become_what_the_cpu_makes_of_them(precision: str) -> None:
+    def make() -> list[nets.Network]:
+        return [
+            nets.build("convnet-w16", channels=1, size=8, classes=3, generator=generator(seed, "net"))
+            for seed in range(3)
+        ]
+
+    x, y, recipe, purposes = images(10, size=8), labels(10), Recipe(epochs=3, lr=0.05), ["a", "b", "c"]
+    on_cpu, on_gpu = make(), make()
+    fit_all(on_cpu, TensorSource(x, y), recipe, CPU, seed=0, purposes=purposes)
+    gpu = Compute(torch.device("cuda"), precision)
+    fit_all(on_gpu, TensorSource(x.cuda(), y.cuda()), recipe, gpu, seed=0, purposes=purposes)
+    tolerance = 1e-3 if precision == "fp32" else 3e-2
+    for one, other in zip(on_cpu, on_gpu, strict=True):
+        for a, b in zip(weights(one), weights(other), strict=True):
+            torch.testing.assert_close(a, b.cpu(), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.gpu
@@ -191,7 +250,14 @@ def test_training_runs_on_a_gpu_and_draws_what_the_cpu_draws() -> None:
     recipe = Recipe(epochs=2, batch=4, augmentation="color_crop_cutout_flip_scale_rotate")
     on_cpu, on_gpu = small_convnet(), small_convnet().cuda()
     x, y = images(10, size=8), labels(10)
-    fit(on_cpu, TensorSource(x, y), recipe, seed=0, purpose="test")
-    fit(on_gpu, TensorSource(x.cuda(), y.cuda()), recipe, seed=0, purpose="test")
+    fit(on_cpu, TensorSource(x, y), recipe, CPU, seed=0, purpose="test")
+    fit(
+        on_gpu,
+        TensorSource(x.cuda(), y.cuda()),
+        recipe,
+        Compute(torch.device("cuda")),
+        seed=0,
+        purpose="test",
+    )
     for a, b in zip(weights(on_cpu), weights(on_gpu), strict=True):
         torch.testing.assert_close(a, b.cpu(), rtol=1e-3, atol=1e-4)

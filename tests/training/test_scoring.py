@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from raydd.data import ArrayImages
+from raydd.devices import Compute
 from raydd.normalisation import Normalisation
-from raydd.training import accuracy
+from raydd.training import accuracies
 
-CPU = torch.device("cpu")
+CPU = Compute(torch.device("cpu"))
 
 
 class FirstPixel(nn.Module):
@@ -25,17 +26,33 @@ def five_images() -> ArrayImages:
     return ArrayImages(pixels, np.array([0, 1, 2, 0, 3]))
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5, 512])
-def test_accuracy_is_the_fraction_of_right_labels_whatever_the_batch(batch: int) -> None:
+@pytest.mark.parametrize("batch", [1, 2, 5, 500])
+def test_accuracy_is_the_fraction_of_right_labels_whatever_the_batch(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raydd.training.scoring.BATCH", batch)
     net = FirstPixel().train()
-    assert accuracy(net, five_images(), Normalisation((0.0,), (1 / 255,)), CPU, batch) == 3 / 5
+    assert accuracies([net], five_images(), Normalisation((0.0,), (1 / 255,)), CPU) == [3 / 5]
     assert not net.training
+
+
+def test_several_networks_are_tested_in_one_pass_and_in_their_order() -> None:
+    class Always(nn.Module):
+        def __init__(self, class_: int) -> None:
+            super().__init__()
+            self.class_ = class_
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.one_hot(torch.full((len(x),), self.class_), 4).to(x.dtype)
+
+    nets = [Always(3), FirstPixel(), Always(0)]
+    assert accuracies(nets, five_images(), Normalisation((0.0,), (1 / 255,)), CPU) == [1 / 5, 3 / 5, 2 / 5]
 
 
 def test_pixels_are_normalised_before_the_network_sees_them() -> None:
     # (1/255 - 1/255) * 255 = 0: every pixel value v is read as class v - 1.
-    found = accuracy(FirstPixel(), five_images(), Normalisation((1 / 255,), (1 / 255,)), CPU)
-    assert found == 1 / 5  # 0 and 1 are read as 0, 2 as 1, 3 as 2
+    found = accuracies([FirstPixel()], five_images(), Normalisation((1 / 255,), (1 / 255,)), CPU)
+    assert found == [1 / 5]  # 0 and 1 are read as 0, 2 as 1, 3 as 2
 
 
 def test_no_graph_is_built() -> None:
@@ -44,4 +61,4 @@ def test_no_graph_is_built() -> None:
             assert not torch.is_grad_enabled()
             return torch.zeros(len(x), 4)
 
-    assert accuracy(Checks(), five_images(), Normalisation((0.0,), (1.0,)), CPU) == 2 / 5
+    assert accuracies([Checks()], five_images(), Normalisation((0.0,), (1.0,)), CPU) == [2 / 5]

@@ -1,8 +1,17 @@
-import pytest
+import sys
+import time
 
+import pytest
+import yaml
+from PIL import Image
+
+from raydd import compiling, devices, files, jobs, workload
 from raydd import config as configuration
+from raydd.data import index
 from raydd.errors import ConfigError, DataError, SpaceError, StudyError
-from raydd.tuning.plan import prepare
+from raydd.tuning.plan import check_compiling, plan_for, prepare, trials_at_once
+from raydd.tuning.search import reopen
+from raydd.tuning.studies import Study
 
 
 def config(tmp_path, **changes):
@@ -11,6 +20,7 @@ def config(tmp_path, **changes):
         "iterations": 20,
         "home": str(tmp_path / "home"),
         "evaluation": {"net": "convnet-w8"},
+        "compile": "off",
     }
     for path, value in changes.items():
         configuration.set_path(values, path.replace("__", "."), value)
@@ -80,3 +90,123 @@ def test_the_plan_tells_the_size_and_error_of_the_validation_set_and_what_vanish
     )
     assert "At IPC 1 on DM both terms of IID have no gradient" in lines
     assert "searched: lr_img\n" in lines
+
+
+# A study of a few hundred GFLOP, and one that computes for days.
+BRIEF = {"search__fix": {"net": "convnet-w8", "pool_net": "convnet-w8", "batch_real": 16}, "compile": "auto"}
+LONG = {"iterations": 20_000, "compile": "auto"}
+COMPILER = "clang++" if sys.platform == "darwin" else "g++"
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """A machine on whose PATH there is nothing."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    compiling.obstacle.cache_clear()
+    yield
+    compiling.obstacle.cache_clear()
+
+
+def test_a_brief_study_is_eager_says_why_and_saves_it(tmp_path):
+    plan = prepare(config(tmp_path, name="first", **BRIEF))
+    work = workload.study(plan.config, plan.method, plan.context, plan.data)
+    assert 100 < work < 30_000
+    assert f"computed in fp32, eager: {compiling.amount(work)} of network arithmetic, " in "\n".join(
+        plan.lines()
+    )
+    assert (plan.config.compile, plan.context.compiled, plan.context.precision) == ("off", False, "fp32")
+    study = Study.create(plan.config, {"study_id": "x"})
+    assert yaml.safe_load((study.folder / "study.yaml").read_text())["compile"] == "off"
+    assert study.config.compile == "off"
+
+
+@pytest.mark.integration
+def test_a_long_study_is_compiled_where_compiling_works(tmp_path):
+    if compiling.obstacle() is not None:
+        pytest.skip(compiling.obstacle())
+    plan = prepare(config(tmp_path, **LONG))
+    assert (plan.config.compile, plan.context.compiled) == ("on", True)
+    assert any(
+        line.startswith("computed in fp32, compiled: about ") and line.endswith("enough for compiling to pay")
+        for line in plan.lines()
+    )
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_a_long_study_is_eager_and_on_is_refused(tmp_path):
+    plan = prepare(config(tmp_path, **LONG))
+    assert (plan.config.compile, plan.context.compiled) == ("off", False)
+    assert (
+        "computed in fp32, eager: compiling would pay, but there is no C++ compiler here: "
+        f"{COMPILER} is not on PATH" in plan.lines()
+    )
+    with pytest.raises(
+        ConfigError, match=r"^compile: 'on' cannot be done, because there is no C\+\+ compiler"
+    ):
+        prepare(config(tmp_path, compile="on"))
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_study_that_is_gone_on_with_is_not_decided_anew(tmp_path):
+    prepared = prepare(config(tmp_path, name="first", **BRIEF))
+    saved = prepared.config.replace(compile="on", precision="mixed")  # though so brief a study would be eager
+    again = plan_for(saved, prepared.method, prepared.data)
+    assert (again.config.compile, again.context.compiled, again.context.precision) == ("on", True, "mixed")
+    assert "computed in mixed, compiled" in again.lines()
+    # a study of a version without this setting was computed eager, however long it is
+    old = plan_for(config(tmp_path, **LONG), prepared.method, prepared.data)
+    assert not old.context.compiled
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_a_compiled_study_is_not_gone_on_with_where_nothing_can_be_compiled(tmp_path):
+    check_compiling(config(tmp_path, compile="off"))
+    with pytest.raises(StudyError) as caught:
+        check_compiling(config(tmp_path, name="first", compile="on"))
+    assert str(caught.value) == (
+        "study 'first' was begun with compiled networks and has to go on with them, but "
+        f"there is no C++ compiler here: {COMPILER} is not on PATH"
+    )
+
+
+def test_bfloat16_without_compiling_is_warned_of(tmp_path):
+    lines = prepare(config(tmp_path, precision="bf16")).lines()
+    assert "computed in bf16, eager: as asked for" in lines
+    assert any(line.startswith("bf16 is slower than fp32") for line in lines)
+    assert not any("slower than" in line for line in prepare(config(tmp_path)).lines())
+
+
+def test_trials_at_once_are_those_that_fit_are_wanted_and_are_there(tmp_path):
+    cpus = devices.available_cpus()
+    assert trials_at_once(config(tmp_path, search__trials=1000)) == min(cpus, 1000)
+    assert trials_at_once(config(tmp_path, search__trials=1)) == 1
+    assert trials_at_once(config(tmp_path, search__concurrency=1)) == 1
+    assert trials_at_once(config(tmp_path, resources__cpus_per_trial=cpus)) == 1
+    assert trials_at_once(config(tmp_path, resources__address="10.0.0.1:6379")) == 1
+    assert trials_at_once(config(tmp_path, resources__address="10.0.0.1:6379", search__concurrency=7)) == 7
+
+
+def test_the_beginning_and_the_resuming_of_a_study_look_at_every_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYDD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(index, "SAMPLE", 8)  # the first and the last of every class folder
+    monkeypatch.setattr(index, "SETTLED", 50_000_000)
+    root = tmp_path / "images"
+    for number, path in enumerate(root / f"{part}/{c}" for part in ("train", "test") for c in "ab"):
+        path.mkdir(parents=True)
+        for image in range(6):
+            Image.new("RGB", (8, 8), (number, image, 0)).save(path / f"{image}.png")
+    time.sleep(0.1)
+    settings = config(tmp_path, name="first", method="dm", ipc=1, data__name=str(root))
+    begun = prepare(settings)
+    study = Study.create(begun.config, {"study_id": "x"})
+    study.unlock()
+    files.write_json(study.folder / "fingerprint.json", begun.data.fingerprint)
+
+    Image.new("RGB", (8, 8), (99, 99, 99)).save(root / "train" / "a" / "3.png")  # in place
+    assert jobs.load(settings.data).fingerprint == begun.data.fingerprint  # workers are quick
+    with pytest.raises(StudyError, match="study 'first' was made from other data"):
+        reopen(study)
+    assert prepare(config(tmp_path, method="dm", ipc=1, data__name=str(root))).data.fingerprint != (
+        begun.data.fingerprint
+    )

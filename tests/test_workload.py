@@ -1,0 +1,132 @@
+"""The arithmetic of a run, added up by hand.
+
+Digits has 1,150 train, 288 val and 359 test images of 10 classes; `net` and `pool` are the GFLOP of one image's
+way through the two networks.
+"""
+
+import pytest
+
+import raydd
+from raydd import config as configuration
+from raydd import jobs, nets, registry, workload
+from raydd.errors import ConfigError
+from raydd.registry import Context
+
+FIX = {"net": "convnet-w8", "pool_net": "convnet-w4", "pool_size": 3, "pool_epochs": 2, "batch_real": 16}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = raydd.load_data("digits")
+    assert (len(data.train), len(data.val), len(data.test)) == (1150, 288, 359)
+    return data
+
+
+@pytest.fixture(scope="module")
+def net():
+    return nets.gigaflops("convnet-w8", channels=1, size=8, classes=10)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return nets.gigaflops("convnet-w4", channels=1, size=8, classes=10)
+
+
+def of_study(data, **changes):
+    values = {
+        "method": "iid",
+        "ipc": 2,
+        "iterations": 100,
+        "search": {"trials": 4, "fix": FIX},
+        "evaluation": {"net": "convnet-w8", "epochs": 9, "repeats": 2},
+        "confirm": {"top": 2, "rerank_seeds": 2, "report_seeds": 3, "repeats": 5},
+    }
+    for path, value in changes.items():
+        configuration.set_path(values, path.replace("__", "."), value)
+    config = configuration.build(values)
+    method = registry.get(config.method)
+    fixed = {name: value for name, value in FIX.items() if name in method.hyperparameters.model_fields}
+    context = jobs.context_of(method, data, ipc=config.ipc, iterations=config.iterations, fixed=fixed)
+    return config, method, context, data
+
+
+def test_an_iteration_of_iid_on_cifar10_is_what_a_counter_of_operations_measured():
+    # 503.7 GFLOP: convnet of width 128 and resnet18 at 32 px, ipc 10, 256 real images a class
+    context = Context("cifar10", 3, 32, 10, 10, 20_000)
+    method = registry.get("iid")
+    counted = method.gigaflops(context, method.defaults(context).model_dump())
+    assert counted == pytest.approx(503.7, rel=0.02)
+
+
+def test_dm_runs_real_images_forward_and_synthetic_ones_forward_and_back(digits, net):
+    dm = registry.get("dm")
+    context = Context("digits", 1, 8, 10, 2, 100)
+    values = {"net": "convnet-w8", "batch_real": 16}
+    assert dm.gigaflops(context, values) == pytest.approx(10 * (16 + 2 * 2) * net)
+    assert workload.distillation(dm, context, values) == pytest.approx(100 * 200 * net)
+
+
+def test_iid_adds_the_extractor_where_class_centralisation_acts(net, pool):
+    iid = registry.get("iid")
+    context = Context("digits", 1, 8, 10, 2, 100)
+    assert iid.gigaflops(context, {**FIX, "lambda_cc": 0.1}) == pytest.approx(200 * net + 40 * pool)
+    assert iid.gigaflops(context, {**FIX, "lambda_cc": 0.0}) == pytest.approx(200 * net)
+    single = Context("digits", 1, 8, 10, 1, 100)
+    assert iid.gigaflops(single, FIX) == pytest.approx(10 * (16 + 2) * net)
+
+
+def test_an_evaluation_trains_e_plus_one_epochs_and_tests_once(digits, net):
+    work = workload.evaluation(
+        "convnet-w8", digits, protocol="dsa", epochs=9, images=20, repeats=2, split="val"
+    )
+    assert work == pytest.approx(2 * (3 * 10 * 20 + 288) * net)  # 1,776 images
+    whole = workload.evaluation(
+        "convnet-w8", digits, protocol="dc", epochs=None, images=20, repeats=1, split="test"
+    )
+    assert whole == pytest.approx((3 * 301 * 20 + 359) * net)
+    with pytest.raises(ConfigError, match="split: unknown split 'tset': did you mean 'test'"):
+        workload.evaluation("convnet-w8", digits, protocol="dc", epochs=1, images=20, repeats=1, split="tset")
+
+
+def test_a_study_is_its_pool_its_trials_its_reranking_and_its_report(digits, net, pool):
+    config, method, context, data = of_study(digits)
+    trained = 3 * 3 * 2 * 1150 * pool  # three networks, two epochs
+    own = 100 * (200 * net + 40 * pool)
+    base = 100 * 200 * net
+    assert workload.assets(method, context, data) == pytest.approx(trained)
+    # three rungs, the initial images and the end
+    search = 4 * (own + 5 * 1776 * net)
+    assert workload.search(config, method, context, data) == pytest.approx(search)
+    # the two best and trial 0 are distilled, and the base; all four are judged by five networks
+    on_val, on_test = 5 * (600 + 288) * net, 5 * (600 + 359) * net
+    rerank = 2 * (3 * own + base + 4 * on_val)
+    # winner and trial 0 are distilled, and the base; random images too are judged
+    report = 3 * (2 * own + base + 4 * on_test)
+    assert workload.confirmation(config, method, context, data) == pytest.approx(rerank + report)
+    assert workload.study(config, method, context, data) == pytest.approx(trained + search + rerank + report)
+
+
+def test_what_changes_a_study_changes_its_work(digits, net, pool):
+    own, test = 100 * 200 * net, 5 * (600 + 359) * net
+    val = 5 * (600 + 288) * net
+    # a base has no base of its own; without rungs a trial is judged twice; one trial is winner and trial 0
+    alone = of_study(digits, method="dm", search__scheduler="none", search__trials=1, search__fix={})
+    assert workload.assets(*alone[1:]) == 0.0
+    assert workload.study(*alone) == pytest.approx(
+        own + 2 * 1776 * net + 2 * (own + val) + 3 * (own + 2 * test)
+    )
+    two = workload.study(*of_study(digits, confirm__nets=["convnet-w8", "convnet-w4"]))
+    assert two - workload.study(*of_study(digits)) == pytest.approx(3 * 4 * 5 * (600 + 359) * pool)
+    refit = workload.study(*of_study(digits, confirm__fit="train+val"))
+    assert refit - workload.study(*of_study(digits)) == pytest.approx(3 * 3 * 2 * (1150 + 288) * pool)
+    longer = workload.study(*of_study(digits, confirm__epochs=19))
+    extra = 5 * 3 * 10 * 20 * net  # ten more epochs
+    assert longer - workload.study(*of_study(digits)) == pytest.approx((2 + 3) * 4 * extra)
+
+
+def test_a_method_that_does_not_tell_counts_as_nothing():
+    class Quiet(type(registry.get("dm"))):
+        gigaflops = registry.Method.gigaflops
+
+    context = Context("digits", 1, 8, 10, 2, 100)
+    assert workload.distillation(Quiet(), context, {}) == 0.0
