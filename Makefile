@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.raydd-installed
 # Passed on to pip, such as PIP_FLAGS="--index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple"
 PIP_FLAGS ?=
+# Passed on to `python -m benchmarks`, such as BENCH_FLAGS="--only iid-step --rounds 7"
+BENCH_FLAGS ?=
 
 # What `make demo` searches: small enough for 2 cores and under 5 minutes.
 DEMO := iid --data digits --ipc 10 --trials 12 --iterations 100 --scheduler none \
@@ -15,7 +17,7 @@ DEMO := iid --data digits --ipc 10 --trials 12 --iterations 100 --scheduler none
 DEMO_HOME := raydd-runs
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo test test-unit lint format clean help
+.PHONY: setup demo test test-unit lint format bench clean help
 
 setup: $(STAMP)  ## make .venv with everything in it, or reuse it
 
@@ -40,7 +42,7 @@ demo:  ## search IID's hyperparameters on digits and compare the result on test 
 	exit $$code
 
 test: setup  ## all tests but the slow ones and those that need a GPU
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
 test-unit: setup  ## the tests that need neither Ray nor MLflow: seconds
 	$(BIN)/python -m pytest
@@ -53,6 +55,9 @@ lint: setup  ## ruff and mypy
 format: setup  ## let ruff format and sort what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: setup  ## measure speed and memory against plain loops; BENCH_FLAGS=--quick: under 3 minutes
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 clean:  ## remove caches and build leftovers; .venv and raydd-runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydd.errors import ConfigError, unknown
@@ -14,6 +16,13 @@ if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("fp32", "mixed", "bf16")
+
+SPIN = "10000"
+"""How often a waiting thread of GNU OpenMP looks before it sleeps. Its default is thirty times as much: when
+another process takes one CPU, every parallel region then waits for a thread that waits for a CPU, and steps of
+0.1 s take over a second. With this many, a quiet machine is as fast and a busy one loses what the other takes."""
+
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
@@ -40,6 +49,15 @@ def resolve(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def prepare_environment() -> None:
+    """Settings that are read when torch is loaded, for this process, if it has not loaded it, and its children.
+
+    What the user has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
+
+
 def prepare_process(threads: int) -> None:
     """Set up a process that computes: `threads` CPU threads (>= 1) and an allocator that keeps its pages.
 
@@ -64,10 +82,18 @@ def prepare_process(threads: int) -> None:
 
 
 def available_cpus() -> int:
-    """CPUs that this process may use (its affinity where the system has one), >= 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    """CPUs that this process may use, >= 1: its affinity where the system has one, and a container's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(count, _quota(CPU_QUOTA)))
+
+
+def _quota(path: Path) -> int:
+    """Whole CPUs of a cgroup's `cpu.max`, such as `150000 100000`; no limit where there is none."""
+    try:
+        quota, period = path.read_text().split()
+        return sys.maxsize if quota == "max" else math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):
+        return sys.maxsize
 
 
 @dataclass(frozen=True)

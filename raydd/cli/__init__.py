@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from raydd import devices
 from raydd.errors import RayddError
 
 __all__ = ["main"]
@@ -49,6 +50,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; a `RayddError` becomes `error: ...` on stderr and its exit code, Ctrl-C becomes 130."""
+        devices.prepare_environment()
         try:
             return super().invoke(ctx)
         except RayddError as error:

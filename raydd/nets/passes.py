@@ -34,7 +34,8 @@ class Passes:
 
     Every normalisation of a `Network` is per image, so that running a batch in parts changes rounding at
     most. Compiled code is made for one shape; so the last part of a batch is filled up, with copies whose
-    outputs are thrown away, and a study needs few shapes.
+    outputs are thrown away, and a study needs few shapes. Compiled code wants the channels innermost
+    (`channels_last`), uncompiled code is faster and more accurate without.
 
     Args:
         compute: device, precision and whether to compile.
@@ -46,7 +47,8 @@ class Passes:
     def __init__(self, compute: Compute, *, image_gradient: bool, batch: int, size: int) -> None:
         self.compute = compute
         self.low = compute.precision == "bf16" or (compute.precision == "mixed" and not image_gradient)
-        self.part = part_size(max(1, batch), size, compute.device)
+        # With image gradients every part's maps are kept for the way back, so that parts save nothing.
+        self.part = max(1, batch) if image_gradient else part_size(max(1, batch), size, compute.device)
         self.format = torch.channels_last if compute.compiled else torch.contiguous_format
 
     def place(self, net: Network) -> Network:

@@ -79,6 +79,7 @@ def session(resources: ResourcesConfig) -> Iterator[Any]:
     Raises:
         StageFailed: Ray could not be started, or not with authentication.
     """
+    devices.prepare_environment()  # the workers of a Ray that is started here inherit it
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
