@@ -28,13 +28,13 @@ def no_compiler(monkeypatch):
 @pytest.mark.parametrize(
     ("gigaflops", "threads", "device", "pays"),
     [
-        # 30,000 GFLOP are 300 s of one thread, of which compiling saves 90 s: what it takes.
-        (30_000, 1, "cpu", False),
-        (30_100, 1, "cpu", True),
-        (60_000, 2, "cpu", False),
-        (60_100, 2, "cpu", True),
-        (3_000_000, 1, "cuda", False),
-        (3_010_000, 64, "cuda", True),
+        # 60,000 GFLOP are 600 s of one thread, of which compiling saves 90 s: what it takes.
+        (60_000, 1, "cpu", False),
+        (60_200, 1, "cpu", True),
+        (120_000, 2, "cpu", False),
+        (120_200, 2, "cpu", True),
+        (6_000_000, 1, "cuda", False),
+        (6_020_000, 64, "cuda", True),
         (0, 1, "cpu", False),
     ],
 )

@@ -37,6 +37,7 @@ class Evaluation:
         optimisation_steps: SGD steps of one network.
         seconds: wall time of the whole evaluation; not compared.
         label_regime: `hard` or `soft`; the two never share a ranking.
+        precision, compiled: how the networks were computed, see `raydd.devices.Compute`.
     """
 
     values: tuple[float, ...]
@@ -49,6 +50,8 @@ class Evaluation:
     optimisation_steps: int
     seconds: float = field(compare=False)
     label_regime: str = "hard"
+    precision: str = "fp32"
+    compiled: bool = False
 
 
 def evaluate(
@@ -131,6 +134,8 @@ def evaluate(
         optimisation_steps=recipe.epochs * math.ceil(len(source) / recipe.batch),
         seconds=time.perf_counter() - started,
         label_regime="hard" if soft is None else "soft",
+        precision=precision,
+        compiled=compiled,
     )
 
 

@@ -32,7 +32,7 @@ class DistilledSet:
         pixels: float32, shape (N, C, H, W), normalised, as stored (before decoding), on the CPU.
         targets: int64, shape (N,).
         manifest: JSON-able facts: `schema method hyperparameters ipc classes class_names channels size
-            iterations iteration seed data normalisation decode evaluation versions git`. There is no time in
+            iterations iteration seed data normalisation decode evaluation computed versions git`. There is no time in
             it, so that equal runs write equal files.
     """
 
