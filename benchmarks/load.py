@@ -35,7 +35,7 @@ def snapshot() -> Snapshot:
     """The counters now."""
     ticks = os.sysconf("SC_CLK_TCK")
     try:
-        busy = busy_ticks((PROC / "stat").read_text(), allowed_cpus()) / ticks
+        busy = busy_ticks((PROC / "stat").read_text(errors="replace"), allowed_cpus()) / ticks
     except OSError:
         return Snapshot(time.perf_counter(), None, 0.0)
     return Snapshot(time.perf_counter(), busy, tree_ticks(_process_stats(), os.getpid()) / ticks)

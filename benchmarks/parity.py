@@ -2,7 +2,8 @@
 
 Each seed is distilled twice, in fp32 and in mixed precision, and each set is evaluated twice on test images.
 Two questions are answered apart, each by paired differences with the seed as the unit: what evaluating in
-mixed precision changes (same images), and what distilling in it changes (same evaluation).
+mixed precision changes (same images), and what distilling in it changes (same evaluation). A pool of feature
+networks is trained once in each precision and shared by the seeds, as the trials of a study share it.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def command(
     }
     for seed in range(seeds):
         measure(rows, settings, seed, home)
-    click.echo(summary(done(rows, settings)))
+    click.echo(summary([row for row in done(rows, settings) if row["seed"] < seeds]))
 
 
 def done(rows: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
@@ -164,6 +165,9 @@ def main() -> int:
     except RayddError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; the same command goes on", err=True)
+        return 130
     return 0
 
 

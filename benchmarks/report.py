@@ -127,10 +127,13 @@ def markdown(document: Mapping[str, Any]) -> str:
         "Every variant runs in a process of its own and takes its turn in every round: a time is the median over "
         "the rounds (smallest to largest), and a ratio is the reference's time over ours within a round, again "
         "the median (smallest to largest). "
-        "The reference is a plain loop that does what the authors' script does, with torch's default threads and "
-        "allocator, and computes the same values, from which ours differ relatively as the last column says; "
+        "Unless a note below says otherwise, the reference is a plain loop that does what the authors' script does, "
+        "with torch's default threads and allocator, and computes the same values, from which ours differ "
+        "relatively as the last column says; "
         "`of peak` is the time that the needed FLOPs take at the peak convolution's speed, as a share of the measured "
-        "one, and `first run` includes compiling without any kernel kept from before."
+        "one, `memory` is the largest that a process ever took, its set-up and compiling included, and `first run` "
+        "includes compiling without any kernel kept from before. A study computes in fp32 unless told otherwise, "
+        "compiled where it is long enough for that to pay."
     )
     if document["quick"]:
         blocks.append("**A quick run: small sizes and few rounds. Do not quote it.**")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -161,6 +162,8 @@ def _guarded(team: _Team, work: Callable[[], float | None]) -> float | None:
 def _compare(result: CaseResult) -> None:
     reference = result.sides[0].values
     for side in result.sides[1:]:
-        shared = side.values.keys() & reference.keys()
-        distances = [relative_distance(side.values[name], reference[name]) for name in shared]
+        if side.values.keys() != reference.keys():
+            side.difference = math.inf if side.values and reference else None
+            continue
+        distances = [relative_distance(side.values[name], reference[name]) for name in reference]
         side.difference = max(distances) if distances else None

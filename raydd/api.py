@@ -154,7 +154,7 @@ def _compute(
 ) -> Compute:
     """How a run of `work` GFLOP is computed, said in a line and, where it is slower than it need be, a second."""
     compute = Compute(device, precision)
-    compiled, why = compiling.resolve(setting, work, devices.available_cpus(), device.type)
+    compiled, why = compiling.resolve(setting, work, devices.available_cpus(), device.type, precision)
     if on_message is not None:
         on_message(compiling.line(precision, compiled, why))
         caution = compiling.caution(precision, device.type, compiled)

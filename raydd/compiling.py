@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -16,10 +17,13 @@ from raydd import files
 from raydd.errors import ConfigError, unknown
 
 SETTINGS = ("auto", "on", "off")
+SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
 
 SECONDS = 90.0  # what compiling the networks of a study takes where no kernel is kept yet
-SAVED = 0.15  # share of the time of uncompiled float32 networks that compiled ones save; bfloat16 saves far more
+SAVED = 0.15  # share of the time of uncompiled networks that compiled ones save
+SAVED_LOW = 0.8  # ... in bfloat16 on the CPU, where uncompiled ones are slower than in float32
 THREAD_RATE = 100.0  # GFLOP/s of uncompiled float32 networks on one CPU thread ...
+LOW_RATE = 60.0  # ... and in bfloat16 ...
 GPU_RATE = 10_000.0  # ... and on one GPU
 
 # Shapes of networks and batches that one process may meet; torch's own limit is 8, and then it gives up silently.
@@ -45,25 +49,60 @@ except Exception as error:
 """
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: `inductor` in `RAYDD_CACHE`, else in `~/.cache/raydd`."""
+def kernels_root() -> Path:
+    """Folder of all compiled kernels: `inductor` in `RAYDD_CACHE`, else in `~/.cache/raydd`."""
     return files.absolute(os.environ.get("RAYDD_CACHE") or "~/.cache/raydd") / "inductor"
+
+
+def cache_folder() -> Path:
+    """Where processes like this one keep compiled kernels.
+
+    torch finds a kernel by its source. But it is made for one CPU and, before torch 2.13, for one number of
+    threads without saying so, and a home may be shared by machines that differ.
+    """
+    import torch
+
+    facts = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": _cpu()}
+    return kernels_root() / files.digest(facts)[:16]
+
+
+@functools.cache
+def _cpu() -> list[str]:
+    """What kernels that are made for this machine's CPU may use."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return [platform.machine(), platform.processor()]
+    described = {line.split(":")[0].strip(): line.split(":", 1)[-1].split() for line in lines}
+    flags = described.get("flags") or described.get("Features") or []
+    return [platform.machine(), *sorted(flags)]
 
 
 @functools.cache
 def prepare() -> None:
     """Set torch.compile up; to be called before the first compiled call of a process.
 
-    Kernels are kept where all processes of this user find them, compiling takes no more processes than there
-    are threads, and a function that meets many shapes fails rather than running uncompiled unnoticed.
-    `TORCHINDUCTOR_CACHE_DIR` and `TORCHINDUCTOR_COMPILE_THREADS` stay as they are where they are set.
+    Kernels are kept where all processes of their kind find them, and compiling takes no more processes than
+    there are threads. A function that meets many shapes or cannot be compiled fails: it must not run
+    uncompiled unnoticed, for its results are kept under the name of compiled ones. These settings are the
+    process's own. `TORCHINDUCTOR_CACHE_DIR` and `TORCHINDUCTOR_COMPILE_THREADS` stay where they are set.
+
+    Raises:
+        ConfigError: the environment switches compiling off.
     """
     # Before the imports, which write down a folder of torch's own choice.
-    if not _is_set_by_the_user("TORCHINDUCTOR_CACHE_DIR") and _writable(cache_folder()):
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder())
+    if not _is_set_by_the_user("TORCHINDUCTOR_CACHE_DIR") and _writable(folder := cache_folder()):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     import torch
     import torch._dynamo.config
     import torch._inductor.config
+
+    for switch in SWITCHES:
+        if os.environ.get(switch, "0") not in ("", "0"):
+            raise ConfigError(
+                f"compile: {switch}={os.environ[switch]} switches compiling off; unset it or use off"
+            )
+    torch._dynamo.config.suppress_errors = False
 
     if "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:
         # Otherwise every trial would start a process on each CPU of the machine.
@@ -104,6 +143,9 @@ def obstacle(device: str = "cpu") -> str | None:
     """
     if not sys.platform.startswith(("linux", "darwin")):
         return f"torch.compile is used on Linux and macOS only, and this is {sys.platform}"
+    for name in SWITCHES:
+        if os.environ.get(name, "0") not in ("", "0"):
+            return f"{name}={os.environ[name]} switches it off"
     if device == "cpu":
         usual = "clang++" if sys.platform == "darwin" else "g++"
         compiler = os.environ.get("CXX", usual)
@@ -121,7 +163,10 @@ def obstacle(device: str = "cpu") -> str | None:
 def _failure(device: str) -> str | None:
     try:
         # An empty folder: kernels that were kept would prove nothing.
-        with tempfile.TemporaryDirectory(prefix="raydd-compile-") as folder:
+        root = kernels_root()
+        # Where kernels will lie, for one may be allowed to write in a folder and not to run what lies there.
+        where = root if _writable(root) else None
+        with tempfile.TemporaryDirectory(prefix=".trial-", dir=where) as folder:
             settings = {"TORCHINDUCTOR_CACHE_DIR": folder, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
             done = subprocess.run(
                 [sys.executable, "-P", "-c", _TRIAL, device],
@@ -132,7 +177,9 @@ def _failure(device: str) -> str | None:
                 timeout=600,
                 check=False,
             )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        return "a trial compilation took more than ten minutes"
+    except OSError as error:
         return f"a trial compilation failed: {error}"
     if done.returncode == 0:
         return None
@@ -142,16 +189,19 @@ def _failure(device: str) -> str | None:
     return "a trial compilation failed: " + re.sub(r"^\S+:\d+:\d+: ", "", line)
 
 
-def worth(gigaflops: float, threads: int, device: str = "cpu") -> bool:
+def worth(gigaflops: float, threads: int, device: str = "cpu", precision: str = "fp32") -> bool:
     """Whether compiling saves more time than it takes; decided from the arguments alone, never measured.
 
     Args:
         gigaflops: network arithmetic of the whole run, in GFLOP (see `raydd.workload`).
         threads: CPU threads that compute at once, of all trials together; without effect on CUDA.
         device: `cpu` or `cuda`.
+        precision: see `raydd.devices.Compute`.
     """
-    rate = GPU_RATE if device == "cuda" else THREAD_RATE * max(1, threads)
-    return SAVED * gigaflops / rate > SECONDS
+    if device == "cuda":
+        return SAVED * gigaflops / GPU_RATE > SECONDS
+    saved, rate = (SAVED, THREAD_RATE) if precision == "fp32" else (SAVED_LOW, LOW_RATE)
+    return saved * gigaflops / (rate * max(1, threads)) > SECONDS
 
 
 def word(setting: Any) -> Any:
@@ -159,12 +209,14 @@ def word(setting: Any) -> Any:
     return ("on" if setting else "off") if isinstance(setting, bool) else setting
 
 
-def resolve(setting: bool | str, gigaflops: float, threads: int, device: str = "cpu") -> tuple[bool, str]:
+def resolve(
+    setting: bool | str, gigaflops: float, threads: int, device: str = "cpu", precision: str = "fp32"
+) -> tuple[bool, str]:
     """Whether to compile, and why, in a few words.
 
     Args:
         setting: `auto`, `on` or `off`.
-        gigaflops, threads, device: see `worth`.
+        gigaflops, threads, device, precision: see `worth`.
 
     Raises:
         ConfigError: the setting is none of these, or `on` where compiling cannot work.
@@ -174,7 +226,7 @@ def resolve(setting: bool | str, gigaflops: float, threads: int, device: str = "
         raise ConfigError(f"compile: {unknown('setting', str(setting), SETTINGS)}")
     if chosen == "off":
         return False, "as asked for"
-    if chosen == "auto" and not worth(gigaflops, threads, device):
+    if chosen == "auto" and not worth(gigaflops, threads, device, precision):
         return False, f"{amount(gigaflops)} of network arithmetic, too little for compiling to pay"
     problem = obstacle(device)
     if chosen == "on":
@@ -205,7 +257,7 @@ def caution(precision: str, device: str, compiled: bool) -> str | None:
     if not _has_bfloat16():
         return f"{precision} is slower than fp32 here, because this CPU has no bfloat16 instructions"
     if not compiled:
-        return f"{precision} is slower than fp32 on a CPU unless networks are compiled (--compile on)"
+        return f"{precision} is slower than fp32 on a CPU unless networks are compiled"
     return None
 
 

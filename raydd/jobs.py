@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from raydd import devices, registry
+from raydd import devices, files, registry
 from raydd.data import DataSplits, load_data
 from raydd.devices import Compute
 from raydd.errors import ConfigError, DataError, SpaceError, unknown
@@ -121,6 +121,22 @@ def load(config: DataConfig, fit: str = "train", *, verify: bool = False) -> Dat
     With `verify` every file of a folder is looked at, as the beginning of a study does; its workers are quick.
     """
     data = load_data(config, verify=verify)
+    return data.train_and_val() if fit == "train+val" else data
+
+
+def load_of_study(config: DataConfig, folder: Path, fit: str = "train") -> DataSplits:
+    """The data of the study in `folder`, as a worker loads them: quickly, and only those that the study began with.
+
+    Raises:
+        DataError: this machine has other data.
+    """
+    known = folder / "fingerprint.json"
+    data = load_data(config)
+    if known.exists() and files.read_json(known) != data.fingerprint:
+        # A quick look can miss files that were rewritten in place; a machine's cache may be older than the study.
+        data = load_data(config, verify=True)
+        if files.read_json(known) != data.fingerprint:
+            raise DataError(f"{config.name} holds other data here than those that the study began with")
     return data.train_and_val() if fit == "train+val" else data
 
 

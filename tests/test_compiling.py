@@ -42,6 +42,13 @@ def test_compiling_pays_when_it_saves_more_than_90_seconds(gigaflops, threads, d
     assert compiling.worth(gigaflops, threads, device) is pays
 
 
+def test_in_bfloat16_compiling_pays_much_sooner_on_a_cpu_and_no_sooner_on_a_gpu():
+    # 6,750 GFLOP are 112.5 s of one thread, of which compiling saves 90 s.
+    assert [compiling.worth(work, 1, "cpu", "mixed") for work in (6_750, 6_800)] == [False, True]
+    assert not compiling.worth(6_800, 1, "cpu", "fp32")
+    assert not compiling.worth(6_000_000, 1, "cuda", "mixed")
+
+
 @pytest.mark.parametrize(
     ("gigaflops", "text"),
     [
@@ -105,7 +112,7 @@ def test_bfloat16_is_warned_of_where_it_is_slower():
     assert compiling.caution("bf16", "cuda", False) is None
     eager, compiled = compiling.caution("mixed", "cpu", False), compiling.caution("mixed", "cpu", True)
     if torch.cpu._is_avx512_bf16_supported():
-        assert eager == "mixed is slower than fp32 on a CPU unless networks are compiled (--compile on)"
+        assert eager == "mixed is slower than fp32 on a CPU unless networks are compiled"
         assert compiled is None
     else:
         assert eager.startswith("mixed is slower than fp32")
@@ -139,7 +146,18 @@ def prepared(cache, own=None):
 
 first = os.environ["TORCHINDUCTOR_CACHE_DIR"]
 root = os.path.dirname(os.environ["RAYDD_CACHE"])
-print(first, prepared(root, "/mine"), prepared(root + "/file/cache"), prepared(root, "/tmp/torchinductor_me"))
+folder = os.path.dirname(first)
+kind = os.path.basename(first)
+cpu = compiling._cpu()
+torch.set_num_threads(torch.get_num_threads() + 1)
+other = os.path.basename(compiling.cache_folder())
+torch.set_num_threads(torch.get_num_threads() - 1)
+assert kind != other, "kernels of another number of threads"
+compiling._cpu = lambda: ["another"]
+assert kind != os.path.basename(compiling.cache_folder()), "kernels of another CPU"
+compiling._cpu = lambda cpu=cpu: cpu
+written_by_torch = os.path.dirname(prepared(root, "/tmp/torchinductor_me"))
+print(folder, prepared(root, "/mine"), prepared(root + "/file/cache"), written_by_torch)
 """
     assert in_a_process(code, RAYDD_CACHE=str(tmp_path / "cache"), TMPDIR="/tmp") == [
         str(tmp_path / "cache" / "inductor"),
@@ -147,6 +165,25 @@ print(first, prepared(root, "/mine"), prepared(root + "/file/cache"), prepared(r
         "None",  # torch's choice, where ours cannot be written
         str(tmp_path / "inductor"),  # torch wrote its choice down before
     ]
+
+
+@pytest.mark.parametrize("switch", compiling.SWITCHES)
+def test_an_environment_that_switches_compiling_off_is_an_obstacle_and_never_runs_eager(switch, monkeypatch):
+    monkeypatch.setenv(switch, "1")
+    compiling.obstacle.cache_clear()
+    assert compiling.obstacle() == f"{switch}=1 switches it off"
+    compiling.obstacle.cache_clear()
+    code = """
+from raydd.errors import ConfigError
+try:
+    compiling.prepare.cache_clear()
+    compiling.prepare()
+except ConfigError as error:
+    print(str(error).replace(" ", "_"))
+"""
+    monkeypatch.delenv(switch)
+    (line,) = in_a_process(f"os.environ[{switch!r}] = '1'\n" + code)
+    assert line == f"compile:_{switch}=1_switches_compiling_off;_unset_it_or_use_off"
 
 
 def test_a_function_of_many_shapes_is_compiled_for_each_and_never_runs_eager_unnoticed(tmp_path):

@@ -1,9 +1,14 @@
+import time
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydantic import BaseModel
 
 import raydd
-from raydd import jobs, registry
+from raydd import files, jobs, registry
+from raydd.config import DataConfig
 from raydd.devices import Compute
 from raydd.errors import ConfigError, DataError, SpaceError
 from raydd.evaluation import evaluate
@@ -84,3 +89,41 @@ def test_defaults_are_overlaid_by_values(digits, tmp_path):
 def test_lengths_and_counts_below_one_are_refused(digits, ipc, iterations):
     with pytest.raises(ConfigError, match=rf"must be at least 1, got ipc={ipc}, iterations={iterations}"):
         jobs.context_of(registry.get("dm"), digits, ipc=ipc, iterations=iterations, fixed={})
+
+
+def test_a_worker_takes_only_the_data_that_the_study_began_with(tmp_path):
+    config = DataConfig(name="digits")
+    known = raydd.load_data("digits").fingerprint
+    files.write_json(tmp_path / "fingerprint.json", known)
+    assert jobs.load_of_study(config, tmp_path).fingerprint == known
+    files.write_json(tmp_path / "fingerprint.json", "0" * 64)
+    with pytest.raises(DataError, match="digits holds other data here than those that the study began with"):
+        jobs.load_of_study(config, tmp_path)
+
+
+def test_a_worker_looks_again_when_its_quick_look_gave_other_data(tmp_path, monkeypatch):
+    folder, config = tmp_path / "images", DataConfig(name=str(tmp_path / "images"))
+    pixels = np.random.default_rng(0).integers(0, 256, (1400, 8, 8, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        path = folder / f"class{i % 2}" / f"{i:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    time.sleep(2.1)  # a folder is remembered only when it has not changed for a while
+
+    def load(machine, **how):
+        monkeypatch.setenv("RAYDD_CACHE", str(tmp_path / machine))
+        return raydd.load_data(config, **how)
+
+    old = load("worker").fingerprint
+    for path in sorted((folder / "class0").iterdir())[1:9]:  # some are not among those that are looked at
+        Image.new("RGB", (8, 8)).save(path)  # in place: the folder's own time stays
+        if load("worker").fingerprint == old:
+            break
+        old = load("worker").fingerprint
+    else:
+        pytest.fail("every file is looked at")
+    new = load("driver", verify=True).fingerprint
+    assert new != old
+    files.write_json(tmp_path / "fingerprint.json", new)
+    monkeypatch.setenv("RAYDD_CACHE", str(tmp_path / "worker"))
+    assert jobs.load_of_study(config, tmp_path).fingerprint == new

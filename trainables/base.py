@@ -47,7 +47,7 @@ def workbench(folder: Path) -> tuple[StudyConfig, Job]:
         if 0 < share < 1:
             torch.cuda.set_per_process_memory_fraction(share)
         measured = files.read_json(folder / "measured.json")
-        data = jobs.load(config.data)
+        data = jobs.load_of_study(config.data, folder)
         job = jobs.open_job(config, data, asset_root=folder.parents[1] / "assets", measured=measured)
         _workbench.clear()
         _workbench[key] = (config, job)

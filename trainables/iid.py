@@ -107,7 +107,7 @@ class IIDMethod(DMMethod):
         values = self.defaults(context)
         images = initial_images(data.train, context.ipc, data.normalisation, seed, values.init)
         images = images.unflatten(0, (data.classes, context.ipc)).to(device)
-        return {"d95": deviation_percentile(assets.get(pool(values)), images, D_PERCENT)}
+        return {"d95": deviation_percentile(assets.get(pool(values)), images, D_PERCENT, assets.compute)}
 
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
         """DM's, and the synthetic images through one extractor and back where class centralisation acts."""

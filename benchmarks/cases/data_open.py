@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from benchmarks.case import REFERENCE, Case, Settings, Side, Work
+from raydd.data.index import SETTLED
 
 
 class _Opening(Work):
@@ -55,6 +57,8 @@ class Cached(_Opening):
 
         super().__init__(settings)
         ours.open_folder(self.folder)
+        time.sleep(SETTLED / 1e9 + 0.1)  # a folder is remembered only when it has not changed for a while
+        ours.open_folder(self.folder)
 
     def run(self) -> None:
         """Open the folder."""
@@ -89,7 +93,8 @@ CASES = (
     Case(
         name="data-open",
         module=__name__,
-        title="opening a tree of JPEG files; the reference reads its training images only, but each of them twice",
+        title="opening a tree of JPEG files; the reference decodes its training images, each twice, and raydd's cached "
+        "open maps the decoded ones and reads none yet",
         unit="open",
         sides=(
             Side(REFERENCE, ReadingLoop),

@@ -44,7 +44,7 @@ def distill(
     from raydd import registry, wording
 
     registry.get(method)  # a wrong name is said before data are loaded
-    data = raydd.load_data(config.data)
+    data = raydd.load_data(config.data, verify=True)
     line = _Line()
     distilled = raydd.distill(
         method,

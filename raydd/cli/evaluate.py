@@ -75,7 +75,7 @@ def evaluate(
         nets.validate(name)
     if epochs is not None and epochs < 1:
         raise ConfigError(f"--epochs: must be at least 1, got {epochs}")
-    data = load_data(_data_config(distilled, data_flags))
+    data = load_data(_data_config(distilled, data_flags), verify=True)
     study = study_of(file) if split == "test" else None
     results = []
     for name in names:

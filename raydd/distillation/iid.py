@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 
+from raydd.devices import Compute
 from raydd.distillation.dm import DM
 from raydd.distillation.losses import (
     class_centralization,
@@ -18,6 +19,7 @@ from raydd.distillation.losses import (
     squared_distance,
 )
 from raydd.distillation.real_side import Targets
+from raydd.nets import Passes
 from raydd.seeding import generator
 
 if TYPE_CHECKING:
@@ -98,13 +100,19 @@ class IID(DM):
 
 
 @torch.no_grad()
-def deviation_percentile(pool: Sequence[Network], images: torch.Tensor, percent: float) -> float:
+def deviation_percentile(
+    pool: Sequence[Network], images: torch.Tensor, percent: float, compute: Compute
+) -> float:
     """Percentile of d_j = || psi(s_j) - mean_j psi(s_j) ||^2 over images and extractors.
 
     Args:
         pool: feature extractors psi.
         images: normalised, shape (classes, ipc, C, H, W), on the extractors' device.
         percent: in [0, 100].
+        compute: how the extractors run in distillation, where image gradients flow.
     """
-    deviations = [squared_deviations(psi.embed(class_images)) for psi in pool for class_images in images]
+    whole = images.flatten(0, 1)
+    passes = Passes(compute, image_gradient=True, batch=min(len(whole), 512), size=images.shape[-1])
+    features = [passes.embed(psi, whole).unflatten(0, images.shape[:2]) for psi in pool]
+    deviations = [squared_deviations(of_class) for by_class in features for of_class in by_class]
     return float(np.percentile(torch.cat(deviations).cpu().numpy(), percent))

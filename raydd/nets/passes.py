@@ -106,7 +106,7 @@ class Passes:
 @functools.cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     compiling.prepare()
-    return torch.compile(function, dynamic=False)
+    return torch.compile(function, dynamic=False, fullgraph=True)
 
 
 def _autocast(images: Tensor, low: bool) -> torch.autocast:
@@ -117,17 +117,16 @@ def _full(outputs: Tensor, low: bool) -> Tensor:
     return outputs.float() if low else outputs
 
 
-def _embed(net: Network, low: bool, images: Tensor) -> Tensor:
-    with _autocast(images, low):
-        return _full(net.embed(images), low)
-
-
 def _embed_with_map(net: Network, low: bool, images: Tensor) -> tuple[Tensor, Tensor]:
     with _autocast(images, low):
         local = _full(net.local_features(images), low)
     # A ConvNet's embedding is its map, flattened; a ResNet's is its map, averaged over the positions.
     embedding = local.flatten(1) if local[0].numel() == net.feature_size else local.mean(dim=2)
     return embedding, local
+
+
+def _embed(net: Network, low: bool, images: Tensor) -> Tensor:
+    return _embed_with_map(net, low, images)[0]
 
 
 def _logits(net: Network, low: bool, images: Tensor) -> Tensor:

@@ -14,9 +14,6 @@ from raydd.seeding import generator
 from raydd.training.recipe import Recipe
 from raydd.training.sources import Source
 
-TOGETHER_PIXELS = 5 * 256 * 32 * 32
-"""Pixels of a step of networks that are trained side by side: five with batches of 256 images at 32 px."""
-
 
 def fit(
     net: Network,
@@ -62,17 +59,20 @@ def fit_all(
     *,
     seed: int,
     purposes: Sequence[str],
+    together: int = 1,
 ) -> None:
     """Train several networks of one kind, each as `fit` does with its purpose.
 
-    On a GPU as many at once as `TOGETHER_PIXELS` allows, because one small network leaves it idle; that
-    changes rounding and nothing else. On the CPU one after the other, which is faster there.
+    Args:
+        nets, source, recipe, compute, seed: see `fit`.
+        purposes: one for each network.
+        together: networks that are trained as one, >= 1. It pays on a GPU, which one small network leaves
+            idle; it changes rounding, and compiles nothing.
     """
-    if compute.device.type == "cpu":
+    if together == 1:
         for net, purpose in zip(nets, purposes):
             fit(net, source, recipe, compute, seed=seed, purpose=purpose)
         return
-    together = max(1, TOGETHER_PIXELS // (_batch(source, recipe) * source.size**2))
     for first in range(0, len(nets), together):
         chosen = slice(first, first + together)
         fit_together(nets[chosen], source, recipe, compute, seed=seed, purposes=purposes[chosen])

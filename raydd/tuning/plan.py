@@ -102,7 +102,9 @@ def decide_compiling(plan: Plan) -> Plan:
     config = plan.config
     gigaflops = workload.study(config, plan.method, plan.context, plan.data)
     threads = trials_at_once(config) * config.resources.cpus_per_trial
-    compiled, why = compiling.resolve(config.compile, gigaflops, threads, device_kind(config))
+    compiled, why = compiling.resolve(
+        config.compile, gigaflops, threads, device_kind(config), config.precision
+    )
     return replace(
         plan,
         config=config.replace(compile="on" if compiled else "off"),

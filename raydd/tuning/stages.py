@@ -57,7 +57,7 @@ def check_assets(study: Study, records: list[dict[str, Any]]) -> None:
     made = {record["key"]: record["sha256"] for record in records}
     if used and used != made:
         raise StageFailed(
-            f"the assets of study {study.name!r} are not those that it began with (other torch, threads or "
+            f"the assets of study {study.name!r} are not those that it began with (other raydd, torch, threads or "
             "device, or a deleted asset that came out differently); its trials could not be compared any more"
         )
     files.write_json(path, records)

@@ -38,7 +38,7 @@ def _open(study: Study, fit: str) -> Job:
     devices.prepare_process(config.resources.cpus_per_trial)
     measured_path = study.folder / "measured.json"
     measured = files.read_json(measured_path) if measured_path.exists() else None
-    data = jobs.load(config.data, fit)
+    data = jobs.load_of_study(config.data, study.folder, fit)
     return jobs.open_job(config, data, asset_root=study.assets, measured=measured)
 
 

@@ -13,6 +13,7 @@ import torch
 from raydd import nets
 from raydd.augment import DSA
 from raydd.data import DataSplits
+from raydd.devices import Compute
 from raydd.distillation import DM, IID, deviation_percentile
 from raydd.formation import initial_images
 from raydd.nets import Network
@@ -192,7 +193,7 @@ def test_centralisation_draws_the_images_of_a_class_together(
     data: DataSplits, context: Context, pool: list[Network]
 ) -> None:
     def spread(images: torch.Tensor) -> float:
-        return deviation_percentile(pool, images.unflatten(0, (3, 4)), 50.0)
+        return deviation_percentile(pool, images.unflatten(0, (3, 4)), 50.0, Compute(CPU))
 
     values = {"lambda_cm": 0.0, "augmentation": ""}
     loose = run(iid(data, context, pool, lambda_cc=0.0, **values), 12)
@@ -211,7 +212,7 @@ def test_deviation_percentile_is_that_of_all_images_under_all_extractors(
             for j in range(4):
                 deviations.append(((features[j] - features.mean(0)) ** 2).sum().item())
     expected = float(np.percentile(deviations, 95))
-    assert deviation_percentile(pool, images, 95.0) == pytest.approx(expected, rel=1e-4)
+    assert deviation_percentile(pool, images, 95.0, Compute(CPU)) == pytest.approx(expected, rel=1e-4)
     assert not math.isclose(expected, max(deviations))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,11 +117,13 @@ def read_json_key(text: str) -> str:
 def test_every_fact_changes_the_key(
     data: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def key(changed: DataSplits = data, spec: AssetSpec = SPEC, device: str = "cpu") -> str:
-        return AssetStore(tmp_path, changed, Compute(torch.device(device)))._folder(spec).name
+    def key(changed: DataSplits = data, spec: AssetSpec = SPEC, device: str = "cpu", **way: Any) -> str:
+        return AssetStore(tmp_path, changed, Compute(torch.device(device), **way))._folder(spec).name
 
     keys = {
         "as it is": key(),
+        "precision": key(precision="mixed"),
+        "path": key(compiled=True),
         "kind": key(spec=dataclasses.replace(SPEC, kind="teacher")),
         "net": key(spec=dataclasses.replace(SPEC, net="convnet-w8")),
         "epochs": key(spec=dataclasses.replace(SPEC, recipe={"epochs": 3, "batch": 16})),
