@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from raydd import devices
 from raydd.tuning.store_uri import redact
 
 PACKAGES = ("raydd", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "scipy", "pydantic")
@@ -93,11 +94,6 @@ def gpu_names() -> list[str]:
     return listing.splitlines() if listing else []
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def provenance(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Everything above as one JSON-able mapping, with the time in UTC; never raises, holds no secret."""
     return {
@@ -110,7 +106,7 @@ def provenance(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "versions": versions(),
         "platform": platform.platform(),
         "cpu": cpu_model(),
-        "cores": cores(),
+        "cores": devices.available_cpus(),
         "gpus": gpu_names(),
     }
 
