@@ -11,16 +11,17 @@ from typing import Any
 import click
 
 from benchmarks import cases, report
+from benchmarks.ending import exit_code
 from benchmarks.machine import ROOT
 from benchmarks.results import CaseResult
 from benchmarks.run import measure, peak_process
-from raydd.errors import ConfigError, RayddError, unknown
+from raydd.errors import ConfigError, unknown
 from raydd.files import write_json, write_text
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 ROUNDS, QUICK_ROUNDS = 5, 3
 MADE_UP = ("classes", "per_class", "test_per_class")  # settings that a folder of images has of its own
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
 @click.command(
@@ -106,21 +107,8 @@ def _progress(line: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; a mistake of the user becomes one sentence on stderr. Returns the exit code."""
-    try:
-        command.main(arguments, standalone_mode=False)
-    except SystemExit as ending:
-        return int(ending.code or 0)
-    except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
-        return error.exit_code
-    except RayddError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
-    return 0
+    """Run the command; returns the exit code."""
+    return exit_code(lambda: command.main(arguments, standalone_mode=False))
 
 
 if __name__ == "__main__":

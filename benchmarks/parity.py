@@ -15,8 +15,9 @@ from typing import Any
 
 import click
 
+from benchmarks.ending import exit_code
 from raydd import devices, files
-from raydd.errors import ConfigError, RayddError
+from raydd.errors import ConfigError
 
 PRECISIONS = ("fp32", "mixed")
 WITHIN = 0.01
@@ -156,19 +157,8 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Run the command; a mistake of the user becomes one sentence on stderr."""
-    try:
-        command.main(standalone_mode=False)
-    except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
-        return error.exit_code
-    except RayddError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; the same command goes on", err=True)
-        return 130
-    return 0
+    """Run the command; returns the exit code. After Ctrl-C the same command goes on."""
+    return exit_code(lambda: command.main(standalone_mode=False))
 
 
 if __name__ == "__main__":

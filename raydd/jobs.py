@@ -115,17 +115,13 @@ def resolve(method: Method, context: Context, values: Mapping[str, Any]) -> Base
         raise SpaceError(f"{name}: {message}, got {problem['input']!r}") from None
 
 
-def load(config: DataConfig, fit: str = "train", *, verify: bool = False) -> DataSplits:
-    """The data of a study; with `fit="train+val"` validation images join the training images.
-
-    With `verify` every file of a folder is looked at, as the beginning of a study does; its workers are quick.
-    """
-    data = load_data(config, verify=verify)
-    return data.train_and_val() if fit == "train+val" else data
-
-
 def load_of_study(config: DataConfig, folder: Path, fit: str = "train") -> DataSplits:
     """The data of the study in `folder`, as a worker loads them: quickly, and only those that the study began with.
+
+    Args:
+        config: which data.
+        folder: of the study; its `fingerprint.json` says what it began with, if it is there.
+        fit: `train`, or `train+val`, with which validation images join the training images.
 
     Raises:
         DataError: this machine has other data.

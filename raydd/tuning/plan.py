@@ -10,7 +10,7 @@ from pathlib import Path
 from raydd import compiling, devices, evaluation, jobs, nets, registry, workload
 from raydd.cadence import Cadence
 from raydd.config import StudyConfig
-from raydd.data import DataSplits
+from raydd.data import DataSplits, load_data
 from raydd.errors import ConfigError, StudyError, unknown
 from raydd.registry import Context, Method, Scalar
 from raydd.seeding import generator
@@ -83,7 +83,7 @@ def prepare(config: StudyConfig) -> Plan:
     check_home(Path(config.home))
     if config.name is not None and (config.folder / CONFIG_FILE).exists():
         raise StudyError(taken(config.name, Path(config.home)))
-    data = jobs.load(config.data, verify=True)
+    data = load_data(config.data, verify=True)
     plan = plan_for(config, method, data)
     check_nets(plan)
     plan = decide_compiling(plan)

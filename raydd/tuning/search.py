@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd import files, jobs, registry
+from raydd import files, registry
 from raydd.config import default_home
+from raydd.data import load_data
 from raydd.errors import StageFailed, StudyError
 from raydd.storage.provenance import computed
 from raydd.tuning import cluster, confirmation
@@ -103,7 +104,7 @@ def reopen(study: Study) -> Plan:
     try:
         config = study.config
         check_compiling(config)
-        data = jobs.load(config.data, verify=True)
+        data = load_data(config.data, verify=True)
         known = study.folder / "fingerprint.json"
         if known.exists() and files.read_json(known) != data.fingerprint:
             raise StudyError(

@@ -5,9 +5,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from raydd import compiling, devices, files, jobs, workload
+from raydd import compiling, devices, files, workload
 from raydd import config as configuration
-from raydd.data import index
+from raydd.data import index, load_data
 from raydd.errors import ConfigError, DataError, SpaceError, StudyError
 from raydd.tuning.plan import check_compiling, plan_for, prepare, trials_at_once
 from raydd.tuning.search import reopen
@@ -204,7 +204,7 @@ def test_the_beginning_and_the_resuming_of_a_study_look_at_every_file(tmp_path, 
     files.write_json(study.folder / "fingerprint.json", begun.data.fingerprint)
 
     Image.new("RGB", (8, 8), (99, 99, 99)).save(root / "train" / "a" / "3.png")  # in place
-    assert jobs.load(settings.data).fingerprint == begun.data.fingerprint  # workers are quick
+    assert load_data(settings.data).fingerprint == begun.data.fingerprint  # workers are quick
     with pytest.raises(StudyError, match="study 'first' was made from other data"):
         reopen(study)
     assert prepare(config(tmp_path, method="dm", ipc=1, data__name=str(root))).data.fingerprint != (
