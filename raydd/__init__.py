@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raydd import measures
     from raydd.api import distill, evaluate, load_data, resume, search
     from raydd.config import StudyConfig
     from raydd.distillation import losses
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate",
     "load_data",
     "losses",
+    "measures",
     "resume",
     "search",
 ]
@@ -46,10 +48,12 @@ _HOMES = {
     "search": "raydd.api",
 }
 
+_MODULES = {"losses": "raydd.distillation.losses", "measures": "raydd.measures"}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "losses":
-        return importlib.import_module("raydd.distillation.losses")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'raydd' has no attribute {name!r}")

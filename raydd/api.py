@@ -128,7 +128,7 @@ def evaluate(
         data,
         protocol=chosen,
         epochs=own["epochs"] if epochs is None and chosen == own["protocol"] else epochs,
-        images=len(distilled.images()),
+        images=len(distilled.labels()),
         repeats=repeats,
         split=split,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REPORTS = 20  # reports per full trial besides the rungs: enough for a curve and a progress bar
+MEASURE = "measure/"  # what a report's row calls `Distiller.measures`; MLflow has them without it
 LOWEST_RUNG = 1 / 30  # below this nearly nothing but the initial images would be compared
 
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 import yaml
@@ -25,6 +25,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Scalar = bool | int | float | str
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+Baseline = Literal["random", "herding", "k_center", "full"]
 
 
 class Part(BaseModel):
@@ -51,7 +52,7 @@ class DataConfig(Part):
     """Which images, at which size, split how.
 
     Attributes:
-        name: a catalog name (`digits`, `cifar10`) or a path to class-per-folder images.
+        name: a catalog name (`raydd datasets` lists them) or a path to class-per-folder images.
         root: where catalog datasets are downloaded to.
         image_size: side in pixels that images are resized to; None keeps a catalog dataset's own size.
         val_fraction: share of the non-test images set aside for validation; None is 0.1, or 0.2 under
@@ -139,6 +140,10 @@ class ConfirmConfig(Part):
         nets: architectures of the report; None is the evaluation's net.
         epochs: evaluation epochs; None is the evaluation's.
         fit: `train`, or `train+val` for comparison with published numbers.
+        baselines: what is reported beside the methods: `random` real images, `herding` and `k_center`
+            coresets, and `full`, a network trained on all training images; `[]` is none.
+        baseline_epochs: epochs of that network, which also gives the coresets their features; None is 30,
+            or more on small data, so that there are at least 1,000 steps.
     """
 
     top: Positive = 5
@@ -150,6 +155,15 @@ class ConfirmConfig(Part):
     nets: list[str] | None = None
     epochs: Positive | None = None
     fit: Literal["train", "train+val"] = "train"
+    baselines: list[Baseline] = Field(default_factory=lambda: list(get_args(Baseline)))
+    baseline_epochs: Positive | None = None
+
+    @field_validator("baselines")
+    @classmethod
+    def _each_once(cls, value: list[Baseline]) -> list[Baseline]:
+        if len(set(value)) < len(value):
+            raise ValueError("must name every baseline once at most")
+        return value
 
 
 class ResourcesConfig(Part):

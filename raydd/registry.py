@@ -94,7 +94,8 @@ class Distiller(Protocol):
 
     `step` advances by one `Method.unit` and returns its loss terms (`total` among them) as floats;
     `distilled` may be called at any time and consumes no random stream; a distiller that loads the
-    `state_dict` of another continues it bit for bit on the CPU.
+    `state_dict` of another continues it bit for bit on the CPU. `measures` and `pictures` are asked for at
+    evaluations and consume no random stream either.
     """
 
     iteration: int
@@ -108,6 +109,12 @@ class Distiller(Protocol):
 
     def distilled(self) -> DistilledSet:
         """The distilled set as it stands now, detached and on the CPU."""
+
+    def measures(self) -> Mapping[str, float]:
+        """What the method measures of its images besides losses, such as `mue`; may be empty."""
+
+    def pictures(self) -> Mapping[str, bytes]:
+        """PNG pictures besides the preview of the set, by name; may be empty."""
 
     def state_dict(self) -> dict[str, torch.Tensor | Scalar]:
         """Flat dict of tensors and JSON scalars."""
@@ -169,6 +176,10 @@ class Method(ABC):
     ) -> Distiller:
         """A distiller at iteration 0."""
 
+    def base_of(self, context: Context) -> str | None:
+        """Name of the method that this one stands on as `context.fixed` has it; `base` unless a method says more."""
+        return self.base
+
     def default_name(self, context: Context) -> str:
         """What trial 0 is called in tables, such as `CIFAR-10's published setting, carried over`."""
         return "default setting"
@@ -191,6 +202,10 @@ class Method(ABC):
             values: of all hyperparameters, by name.
         """
         return 0.0
+
+    def training_images(self, context: Context, values: Mapping[str, Any]) -> int:
+        """Images of a distilled set that a network is trained on, after decoding; see `gigaflops` for `values`."""
+        return context.classes * context.ipc
 
     def measure(
         self, context: Context, data: DataSplits, assets: AssetStore, seed: int, device: torch.device

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydd import nets, registry
 from raydd.cadence import Cadence
+from raydd.distillation import baselines
 from raydd.errors import ConfigError, unknown
 from raydd.evaluation import protocols
 from raydd.evaluation.evaluator import SPLITS
@@ -119,7 +120,25 @@ def confirmation(config: StudyConfig, method: Method, context: Context, data: Da
     architectures = confirm.nets or [settings.net]
     ranked = min(confirm.top + 1, config.search.trials)  # trial 0 is always among them
     reported = min(2, config.search.trials)  # the winner, and trial 0 if it is another
-    arms = reported + others + 1  # randomly chosen real images are not distilled
+    chosen = [name for name in confirm.baselines if name != "full"]  # judged as sets, and not distilled
+    arms = reported + others + len(chosen)
     rerank = ranked * own + base + (ranked + others) * judged(architectures[0], "val")
     report = reported * own + base + arms * sum(judged(net, "test") for net in architectures)
-    return confirm.rerank_seeds * rerank + confirm.report_seeds * report
+    return (
+        confirm.rerank_seeds * rerank
+        + confirm.report_seeds * report
+        + baseline_network(config, data, architectures[0])
+    )
+
+
+def baseline_network(config: StudyConfig, data: DataSplits, net: str) -> float:
+    """Training the network that baselines share, its features of all training images, and its test."""
+    names = [name for name in config.confirm.baselines if baselines.needs_network(name)]
+    if not names:
+        return 0.0
+    fitted = data.train_and_val() if config.confirm.fit == "train+val" else data
+    spec = baselines.feature_network(net, fitted, config.confirm.baseline_epochs)
+    images = TRAINING * spec.recipe["epochs"] * len(fitted.train)
+    images += len(fitted.train) if set(names) & set(baselines.CORESETS) else 0
+    images += len(data.test) if "full" in names else 0
+    return images * forward(net, data)

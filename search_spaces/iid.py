@@ -1,24 +1,42 @@
-"""IID on DM: what is searched, and the authors' settings."""
+"""IID on DM or on IDM: what is searched, and the authors' settings."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from search_spaces import dm, published
+from search_spaces import dm, idm, published
 
 if TYPE_CHECKING:
     from raydd.registry import Context, Suggests
     from search_spaces.published import Scalar
 
-PUBLISHED = (
-    published.Published(
-        "cifar10",
-        (10,),
-        {"lr_img": 1.0, "lambda_cc": 0.05, "lambda_cm": 0.01, "cc_form": "sum"},
-        "main_DM_IID.py of the authors' repository IID, L240 and L246, with its README's command",
+_COMMANDS = "with the command of its README, of the authors' repository"
+PUBLISHED = {
+    "dm": (
+        published.Published(
+            "cifar10",
+            (10,),
+            {"lr_img": 1.0, "lambda_cc": 0.05, "lambda_cm": 0.01, "cc_form": "sum"},
+            f"main_DM_IID.py, L240 and L246, {_COMMANDS}",
+        ),
     ),
-)
+    "idm": (
+        published.Published(
+            "cifar10",
+            (10,),
+            {
+                "lr_img": 0.2,
+                "lambda_cc": 0.01,
+                "lambda_cm": 0.03,
+                "cc_form": "sum",
+                "ce_weight": 0.5,
+                "factor": 2,
+            },
+            f"IDM_cifar10_IID.py, L372 and L382, {_COMMANDS}",
+        ),
+    ),
+}
 ALPHA = 0.02  # the exponent's scale in the authors' commented lines, L248-251
 B_UNMEASURED = 0.5  # methods.md 4.2: beta from 1.0 to 1.5 where nothing was measured
 B_DECADES = 3.0
@@ -37,17 +55,32 @@ def largest_b(context: Context) -> float:
     return max(value, 1e-6)  # equal initial images leave nothing to search, but the range must not be empty
 
 
+def base_of(context: Context) -> str:
+    """The method that IID is added to: `dm`, unless `base` is fixed at `idm`."""
+    return str(context.fixed.get("base", "dm"))
+
+
+def acts(context: Context) -> bool:
+    """Whether IID's terms have a gradient: with several images a class, and always where IDM parts them.
+
+    IDM without parts (`factor` fixed at 1) has one image a class at IPC 1, as DM has.
+    """
+    return context.ipc > 1 or (base_of(context) == "idm" and context.fixed.get("factor", 2) != 1)
+
+
 def space(trial: Suggests, context: Context) -> dict[str, Scalar]:
     """Draw what is searched, leaving out what is fixed and what has no effect.
 
     `lr_img`, `lambda_cc` and `lambda_cm` are log-uniform, because the losses are sums and L_CM is of 4th
     order in the features' scale. `beta` exists with `cc_form = hinge_exp` only and is drawn as `b`:
     beta = 1 + b, b log-uniform over three decades up to `largest_b`, because every beta <= 1 has one gradient.
-    At IPC 1 both terms of IID have no gradient, and `lr_img` alone is searched.
+    On IDM, IDM's own are searched too. At IPC 1 on DM both terms of IID have no gradient, and `lr_img` alone
+    is searched; on IDM the same holds of a trial that draws `factor` 1.
     """
     fixed = context.fixed
-    values = dm.space(trial, context)
-    if context.ipc == 1:
+    base = idm if base_of(context) == "idm" else dm
+    values = base.space(trial, context)
+    if not acts(context) or (context.ipc == 1 and values.get("factor") == 1):
         return values
     if "lambda_cm" not in fixed:
         values["lambda_cm"] = trial.suggest_float("lambda_cm", 1e-5, 1.0, log=True)
@@ -65,9 +98,16 @@ def space(trial: Suggests, context: Context) -> dict[str, Scalar]:
 
 def points(context: Context) -> list[dict[str, Scalar]]:
     """Published settings for exactly this dataset and IPC, best known first."""
-    return published.points(PUBLISHED, context)
+    return published.points(PUBLISHED[base_of(context)], context)
 
 
 def published_for(context: Context) -> tuple[dict[str, Scalar], str]:
-    """Values and name of the setting that trial 0 uses; see `search_spaces.published.lookup`."""
-    return published.lookup(PUBLISHED, context)
+    """Values and name of the setting that trial 0 uses; see `search_spaces.published.lookup`.
+
+    On IDM the rest is IDM's own setting for the data at hand, such as its real batch and its queue.
+    """
+    values, name = published.lookup(PUBLISHED[base_of(context)], context)
+    if base_of(context) == "idm":
+        own, _ = idm.published_for(context)
+        values = {**own, **values}
+    return values, name

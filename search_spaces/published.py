@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 Scalar = bool | int | float | str
 
-TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+TITLES = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "fashionmnist": "FashionMNIST",
+    "mnist": "MNIST",
+    "svhn": "SVHN",
+}
 FALLBACK = "cifar10"  # every method of this field has published a setting for it
 
 
@@ -23,14 +29,16 @@ class Published:
     Attributes:
         dataset: catalog name.
         ipcs: images per class it was given for.
-        values: hyperparameters by name.
+        values: searched hyperparameters by name.
         source: where it stands.
+        setup: what the authors set besides for this dataset and IPC and nobody searches, such as the real batch.
     """
 
     dataset: str
     ipcs: tuple[int, ...]
     values: Mapping[str, Scalar]
     source: str
+    setup: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def points(table: Sequence[Published], context: Context) -> list[dict[str, Scalar]]:
@@ -58,11 +66,12 @@ def lookup(table: Sequence[Published], context: Context) -> tuple[dict[str, Scal
         label = "published setting"
     else:
         label = f"{TITLES.get(chosen.dataset, chosen.dataset)}'s published setting, carried over"
+    found = {**chosen.values, **chosen.setup}
     changed = {
         name: context.fixed[name]
-        for name, value in chosen.values.items()
+        for name, value in found.items()
         if name in context.fixed and context.fixed[name] != value
     }
     if changed:
         label += f", with {', '.join(f'{name}={value}' for name, value in changed.items())}"
-    return {**chosen.values, **changed}, label
+    return {**found, **changed}, label

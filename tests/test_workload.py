@@ -39,7 +39,13 @@ def of_study(data, **changes):
         "iterations": 100,
         "search": {"trials": 4, "fix": FIX},
         "evaluation": {"net": "convnet-w8", "epochs": 9, "repeats": 2},
-        "confirm": {"top": 2, "rerank_seeds": 2, "report_seeds": 3, "repeats": 5},
+        "confirm": {
+            "top": 2,
+            "rerank_seeds": 2,
+            "report_seeds": 3,
+            "repeats": 5,
+            "baselines": ["random"],
+        },
     }
     for path, value in changes.items():
         configuration.set_path(values, path.replace("__", "."), value)
@@ -122,6 +128,27 @@ def test_what_changes_a_study_changes_its_work(digits, net, pool):
     longer = workload.study(*of_study(digits, confirm__epochs=19))
     extra = 5 * 3 * 10 * 20 * net  # ten more epochs
     assert longer - workload.study(*of_study(digits)) == pytest.approx((2 + 3) * 4 * extra)
+
+
+def test_baselines_are_judged_and_share_one_network(digits, net, pool):
+    plain = workload.study(*of_study(digits))
+    none = workload.study(*of_study(digits, confirm__baselines=[]))
+    judged = 3 * 5 * (600 + 359) * net
+    assert plain - none == pytest.approx(judged)
+    epochs = {"confirm__baseline_epochs": 4}
+    trained = 3 * 4 * 1150 * net
+    coreset = workload.study(*of_study(digits, confirm__baselines=["herding"], **epochs))
+    assert coreset - none == pytest.approx(judged + trained + 1150 * net)
+    full = workload.study(*of_study(digits, confirm__baselines=["full"], **epochs))
+    assert full - none == pytest.approx(trained + 359 * net)
+    every = ["random", "herding", "k_center", "full"]
+    whole = workload.study(*of_study(digits, confirm__baselines=every, **epochs))
+    assert whole - none == pytest.approx(3 * judged + trained + (1150 + 359) * net)
+    # the network is of the first architecture, on what the report learns from; without epochs: a thousand steps
+    both = {"confirm__nets": ["convnet-w4", "convnet-w8"], "confirm__fit": "train+val"}
+    less = workload.study(*of_study(digits, confirm__baselines=[], **both))
+    more = workload.study(*of_study(digits, confirm__baselines=["full"], **both))
+    assert more - less == pytest.approx((3 * 167 * (1150 + 288) + 359) * pool)  # 6 steps an epoch
 
 
 def test_a_method_that_does_not_tell_counts_as_nothing():

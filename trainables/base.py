@@ -22,7 +22,7 @@ from ray import tune
 from safetensors.torch import load_file, save_file
 
 from raydd import devices, files, jobs
-from raydd.cadence import Cadence, thousandths
+from raydd.cadence import MEASURE, Cadence, thousandths
 from raydd.config import StudyConfig
 from raydd.errors import TrialDiverged
 from raydd.evaluation import evaluate
@@ -144,7 +144,10 @@ class DistillTrainable(tune.Trainable):
         )
         self.accuracy, self.accuracy_std = result.mean, result.std
         distilled.save(self.folder / "distilled.safetensors", preview=self.folder / "grid.png")
+        for name, content in self.distiller.pictures().items():
+            files.write_bytes(self.folder / "pictures" / f"{name}.png", content)
         row = self._row(losses, evaluated=True, rung=rung, rate=rate)
+        row.update({f"{MEASURE}{name}": value for name, value in self.distiller.measures().items()})
         if rung == 1000:
             row.update(outcome="complete", done=True)
         return row

@@ -29,6 +29,15 @@ def check_net(spec: str, default: str) -> str:
     return spec
 
 
+def check_augmentation(value: str | None) -> str | None:
+    """`value`, if it is None, empty or names an augmentation."""
+    if value:
+        from raydd import augment
+
+        augment.build(value)
+    return value
+
+
 def forward(spec: str, context: Context) -> float:
     """GFLOP of one image's way through a network; back to the pixels of a frozen one it is as much again."""
     from raydd import nets
@@ -65,11 +74,7 @@ class DMHyperparameters(BaseModel):
     @field_validator("augmentation")
     @classmethod
     def _augmentation_known(cls, value: str | None) -> str | None:
-        if value:
-            from raydd.augment import DSA
-
-            DSA(value)
-        return value
+        return check_augmentation(value)
 
 
 class DMMethod(Method):

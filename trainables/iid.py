@@ -1,4 +1,4 @@
-"""IID on DM as raydd searches it: its hyperparameters, its pool of extractors, its space and its distiller."""
+"""IID on DM or IDM as raydd searches it: its hyperparameters, its pool of extractors, its space and its distiller."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from raydd.registry import AssetSpec, Context, Distiller
 from search_spaces import iid as spaces
-from trainables.dm import DMHyperparameters, DMMethod, check_net, forward
+from trainables.dm import DM, DMHyperparameters, DMMethod, check_net, forward
+from trainables.idm import IDM, QUEUE, IDMHyperparameters
 
 if TYPE_CHECKING:
     import torch
@@ -22,11 +23,13 @@ DEFAULT_POOL_NET = "resnet18"
 D_PERCENT = 95.0
 
 
-class IIDHyperparameters(DMHyperparameters):
-    """Every number of IID on DM; the defaults are the authors', but for the pool (they trained 1000 x 40 epochs).
+class IIDHyperparameters(IDMHyperparameters):
+    """Every number of IID and of its base; the defaults are the authors' on DM, but for the pool (they trained
+    1000 x 40 epochs). What belongs to IDM alone has no effect on DM.
 
     Attributes:
-        base: the method that IID is added to.
+        base: the method that IID is added to, `dm` or `idm`.
+        factor: see IDM; 1 on DM.
         lambda_cc: weight of class centralisation, >= 0; it grows linearly with IPC.
         lambda_cm: weight of covariance matching, >= 0.
         cc_form: `sum` (the authors' code) or `hinge_exp` (the paper).
@@ -37,7 +40,11 @@ class IIDHyperparameters(DMHyperparameters):
         pool_net: their architecture.
     """
 
-    base: Literal["dm"] = "dm"
+    base: Literal["dm", "idm"] = "dm"
+    lr_img: Annotated[float, Field(gt=0.0)] = 1.0
+    init: Literal["real", "noise", "mix"] = "real"
+    factor: Annotated[int, Field(ge=1, le=8)] = 1
+    update: Literal["per_class", "joint"] = "joint"
     lambda_cc: Annotated[float, Field(ge=0.0)] = 0.05
     lambda_cm: Annotated[float, Field(ge=0.0)] = 0.01
     cc_form: Literal["sum", "hinge_exp"] = "sum"
@@ -51,6 +58,19 @@ class IIDHyperparameters(DMHyperparameters):
     @classmethod
     def _pool_net_known(cls, value: str) -> str:
         return check_net(value, DEFAULT_POOL_NET)
+
+    @model_validator(mode="after")
+    def _fits_the_base(self) -> IIDHyperparameters:
+        if self.base == "dm" and (self.factor != 1 or self.update != "joint" or self.init == "mix"):
+            raise ValueError(
+                f"base dm takes factor 1, update joint and init real or noise, got factor {self.factor}, update "
+                f"{self.update} and init {self.init}; base idm takes all of them"
+            )
+        return self
+
+
+ON_IDM = {"init": "mix", "factor": 2, "update": "per_class"}
+"""IDM's own defaults where IID's, which are those on DM, differ."""
 
 
 def pool(values: DMHyperparameters) -> AssetSpec:
@@ -68,30 +88,44 @@ def pool(values: DMHyperparameters) -> AssetSpec:
 
 
 class IIDMethod(DMMethod):
-    """Inter- and intra-class distribution matching, on DM."""
+    """Inter- and intra-class distribution matching, on DM or IDM."""
 
     name = "iid"
-    title = "IID: class centralisation and covariance matching on DM"
+    title = "IID: class centralisation and covariance matching on DM or IDM"
     reference = (
         "Deng et al.: Exploiting Inter-sample and Inter-feature Relations in Dataset Distillation, CVPR 2024"
     )
     base = "dm"
-    real_side = frozenset({"base", "net", "batch_real", "augmentation"})
+    real_side = frozenset({"base", "net", "batch_real", "augmentation"}) | QUEUE
 
     spaces: ClassVar[ModuleType] = spaces
     model: ClassVar[type[DMHyperparameters]] = IIDHyperparameters
 
+    def base_of(self, context: Context) -> str:
+        """`dm`, or `idm` where `base` is fixed at it."""
+        return spaces.base_of(context)
+
+    def defaults(self, context: Context) -> IIDHyperparameters:
+        """Published setting that trial 0 uses, then `context.fixed`."""
+        values, _ = self.spaces.published_for(context)
+        own = ON_IDM if self.base_of(context) == "idm" else {}
+        return IIDHyperparameters.model_validate({**own, **values, **context.fixed})
+
     def notes(self, context: Context) -> list[str]:
-        """Which terms have no effect with this IPC."""
-        if context.ipc > 1:
-            return []
-        return [
-            "At IPC 1 on DM both terms of IID have no gradient: IID equals DM, and lr_img alone is searched."
-        ]
+        """Which terms have no effect with this IPC, and how little is published."""
+        lines = []
+        if not spaces.acts(context):
+            lines.append(
+                "At IPC 1 without sub-images both terms of IID have no gradient: IID equals "
+                f"{self.base_of(context).upper()}, and they are not searched."
+            )
+        elif (context.dataset, context.ipc) != ("cifar10", 10):
+            lines.append("IID has one published setting, CIFAR-10 at IPC 10; trial 0 carries it over.")
+        return lines
 
     def assets(self, context: Context) -> list[AssetSpec]:
         """The pool, unless class centralisation has no effect in any trial."""
-        if context.ipc == 1 or context.fixed.get("lambda_cc") == 0:
+        if not spaces.acts(context) or context.fixed.get("lambda_cc") == 0:
             return []
         return [pool(self.defaults(context))]
 
@@ -102,20 +136,27 @@ class IIDMethod(DMMethod):
         if not self.assets(context):
             return {}
         from raydd.distillation import deviation_percentile
-        from raydd.formation import initial_images
 
-        values = self.defaults(context)
-        images = initial_images(data.train, context.ipc, data.normalisation, seed, values.init)
-        images = images.unflatten(0, (data.classes, context.ipc)).to(device)
+        values = self.defaults(context).model_copy(update={"lambda_cc": 0.0})
+        start = self.distiller(values, context, data, assets, seed, device).distilled()
+        images = start.images().unflatten(0, (data.classes, -1)).to(device)
         return {"d95": deviation_percentile(assets.get(pool(values)), images, D_PERCENT, assets.compute)}
 
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
-        """DM's, and the synthetic images through one extractor and back where class centralisation acts."""
+        """The base's, and the synthetic images through one extractor and back where class centralisation acts."""
         chosen = self.model.model_validate(dict(values))
         assert isinstance(chosen, IIDHyperparameters)
-        acts = chosen.lambda_cc > 0 and context.ipc > 1
-        extractor = 2 * context.classes * context.ipc * forward(chosen.pool_net, context) if acts else 0.0
-        return super().gigaflops(context, values) + extractor
+        base = IDM if chosen.base == "idm" else DM
+        own = base.hyperparameters.model_fields
+        work = base.gigaflops(context, {name: value for name, value in values.items() if name in own})
+        images = context.ipc * chosen.factor**2
+        if chosen.lambda_cc > 0 and images > 1:
+            work += 2 * context.classes * images * forward(chosen.pool_net, context)
+        return work
+
+    def training_images(self, context: Context, values: Mapping[str, Any]) -> int:
+        """The base's; `factor` is 1 on DM."""
+        return context.classes * context.ipc * int(values["factor"]) ** 2
 
     def distiller(
         self,
@@ -127,12 +168,14 @@ class IIDMethod(DMMethod):
         device: torch.device,
     ) -> Distiller:
         """A distiller at iteration 0; loads the pool only where class centralisation acts."""
-        from raydd.distillation import IID as Distillation
+        from raydd.distillation import IID as OnDM
+        from raydd.distillation import IIDOnIDM
 
         assert isinstance(hyperparameters, IIDHyperparameters)
-        acts = hyperparameters.lambda_cc > 0 and context.ipc > 1
+        acts = hyperparameters.lambda_cc > 0 and context.ipc * hyperparameters.factor > 1
         extractors = assets.get(pool(hyperparameters)) if acts else []
-        return Distillation(hyperparameters, context, data, extractors, seed, device, assets.bank)
+        distillation = IIDOnIDM if hyperparameters.base == "idm" else OnDM
+        return distillation(hyperparameters, context, data, extractors, seed, device, assets.bank)
 
 
 IID = IIDMethod()

@@ -9,7 +9,7 @@ import click
 from raydd.cli import options
 
 EPILOG = options.examples("raydd datasets", "raydd datasets --json")
-COLUMNS = ("name", "title", "size", "channels", "classes", "train", "test", "source")
+COLUMNS = ("name", "title", "images", "classes", "train", "test", "source")
 FOLDERS = "or a folder: train/CLASS/IMAGE and test/CLASS/IMAGE, or CLASS/IMAGE to be split by seed"
 
 
@@ -23,14 +23,17 @@ def datasets(as_json: bool) -> None:
     from raydd.cli import output
     from raydd.data import catalog
 
-    rows = [asdict(info) for info in catalog()]
+    infos = catalog()
     if as_json:
-        output.emit_json(rows)
+        output.emit_json([asdict(info) for info in infos])
         return
     table = Table(box=box.SIMPLE)
     for title in COLUMNS:
-        table.add_column(title)
-    for row in rows:
-        table.add_row(*(str(row[title]) for title in COLUMNS))
+        # On a narrow terminal all else is wrapped: the name must be typed.
+        table.add_column(title, no_wrap=title == "name", overflow="fold")
+    for info in infos:
+        images = f"{info.size}x{info.size} {'grey' if info.channels == 1 else 'RGB'}"
+        counts = (str(number) for number in (info.classes, info.train, info.test))
+        table.add_row(info.name, info.title, images, *counts, info.source)
     output.show(table)
     click.echo(FOLDERS)

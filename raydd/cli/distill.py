@@ -63,7 +63,7 @@ def distill(
     line.end()
     distilled.save(target)
     click.echo(
-        f"wrote {target}: {len(distilled.labels())} images of {distilled.classes} classes, "
+        f"wrote {target}: {len(distilled.targets)} images of {distilled.classes} classes, "
         f"{wording.size(target.stat().st_size)}; preview {target.with_suffix('.png')}"
     )
     click.echo(f"measure it: raydd evaluate {target} --data {flags['data'] or config.data.name}")

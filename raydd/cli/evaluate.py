@@ -160,7 +160,6 @@ def _table(file: Path, distilled: DistilledSet, results: list[Evaluation]) -> An
     from raydd import wording
 
     manifest = distilled.manifest
-    stored = sum(tensor.numel() * tensor.element_size() for tensor in (distilled.pixels, distilled.targets))
     table = Table(
         title=f"{file.name}: {manifest['method']} on {manifest['data']['name']}, ipc {manifest['ipc']}, "
         f"{manifest['iteration']} iterations, seed {manifest['seed']}",
@@ -184,6 +183,6 @@ def _table(file: Path, distilled: DistilledSet, results: list[Evaluation]) -> An
             result.split,
             result.protocol,
             result.label_regime,
-            wording.size(stored),
+            wording.size(distilled.stored_bytes),
         )
     return table

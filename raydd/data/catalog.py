@@ -20,7 +20,7 @@ class DatasetInfo:
         classes: number of classes.
         train: images outside the test set, from which validation is taken.
         test: images of its own test set; 0 where it has none and test is set aside by seed.
-        source: where the images come from.
+        source: where the images come from, and the size of what is downloaded where they are not at hand.
         augmentation: DSA strategy; flipped digits are other digits, so theirs has no flip.
         mean, std: published constants per channel in [0, 1]; None takes the statistics of the train split.
     """
@@ -38,23 +38,36 @@ class DatasetInfo:
     std: tuple[float, ...] | None = None
 
 
+# The constants of mean and std are those of DC's repository, which DM, IDM and IID share.
 _CATALOG = (
     DatasetInfo(
         name="cifar10",
-        title="CIFAR-10: small photographs of animals and vehicles",
+        title="photos of animals and vehicles",
         channels=3,
         size=32,
         classes=10,
         train=50_000,
         test=10_000,
-        source="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz, downloaded on demand (163 MB)",
-        # The constants that DC, DM, IDM and IID use for CIFAR-10.
+        source="toronto.edu, 170 MB on demand",
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2023, 0.1994, 0.2010),
     ),
     DatasetInfo(
+        name="cifar100",
+        title="photos of 100 kinds of things",
+        channels=3,
+        size=32,
+        classes=100,
+        train=50_000,
+        test=10_000,
+        source="toronto.edu, 169 MB on demand",
+        # IDC and SRe2L take CIFAR-10's here.
+        mean=(0.5071, 0.4866, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+    ),
+    DatasetInfo(
         name="digits",
-        title="handwritten digits, 8x8 pixels",
+        title="handwritten digits, small",
         channels=1,
         size=8,
         classes=10,
@@ -62,6 +75,44 @@ _CATALOG = (
         test=0,
         source="part of scikit-learn",
         augmentation=DSA_WITHOUT_FLIP,
+    ),
+    DatasetInfo(
+        name="fashionmnist",
+        title="clothes, shoes and bags",
+        channels=1,
+        size=28,
+        classes=10,
+        train=60_000,
+        test=10_000,
+        source="amazonaws.com, 31 MB on demand",
+        mean=(0.2861,),
+        std=(0.3530,),
+    ),
+    DatasetInfo(
+        name="mnist",
+        title="handwritten digits",
+        channels=1,
+        size=28,
+        classes=10,
+        train=60_000,
+        test=10_000,
+        source="amazonaws.com, 12 MB on demand",
+        augmentation=DSA_WITHOUT_FLIP,
+        mean=(0.1307,),
+        std=(0.3081,),
+    ),
+    DatasetInfo(
+        name="svhn",
+        title="photos of house numbers",
+        channels=3,
+        size=32,
+        classes=10,
+        train=73_257,
+        test=26_032,
+        source="stanford.edu, 246 MB on demand",
+        augmentation=DSA_WITHOUT_FLIP,
+        mean=(0.4377, 0.4438, 0.4728),
+        std=(0.1980, 0.2010, 0.1970),
     ),
 )
 

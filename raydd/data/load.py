@@ -10,12 +10,12 @@ import numpy as np
 
 from raydd import files
 from raydd.data.catalog import DSA, DatasetInfo, catalog
-from raydd.data.cifar import read_cifar10
 from raydd.data.decode import Source, cached, write_arrays
 from raydd.data.digits import read_digits
 from raydd.data.folder import read as read_folder
 from raydd.data.images import ImageData
 from raydd.data.splits import SMALL, DataSplits, joint_fingerprint, set_aside
+from raydd.data.torchvision_sets import read_torchvision
 from raydd.errors import ConfigError, DataError, unknown
 from raydd.normalisation import Normalisation
 
@@ -145,7 +145,7 @@ def _load(
 
 def _read_catalog(info: DatasetInfo, root: Path, image_size: int | None) -> Source:
     def original() -> Source:
-        return read_digits() if info.name == "digits" else read_cifar10(root)
+        return read_digits() if info.name == "digits" else read_torchvision(info, root)
 
     if image_size is None or image_size == info.size:
         return original()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from raydd.distillation.dm import DM
-from raydd.distillation.iid import IID, deviation_percentile
+from raydd.distillation.idc import IDC
+from raydd.distillation.idm import IDM
+from raydd.distillation.iid import IID, IIDOnIDM
+from raydd.distillation.iid_terms import IIDTerms, deviation_percentile
 from raydd.distillation.losses import (
     CC_FORMS,
+    category_contrastive,
+    category_contrastive_rows,
     class_centralization,
     continued_exp,
     covariance_matching,
@@ -14,14 +19,34 @@ from raydd.distillation.losses import (
     squared_deviations,
     squared_distance,
 )
-from raydd.distillation.real_side import RealSide, Targets
+from raydd.distillation.matching import Matching
+from raydd.distillation.pixels import UPDATES, PixelSGD
+from raydd.distillation.queue_side import QueueRealSide, QueueSettings
+from raydd.distillation.real_side import FreshRealSide, RealSide, Targets
+from raydd.distillation.trained_side import NetTraining, TrainedRealSide
+from raydd.distillation.udd import UDD
 
 __all__ = [
     "CC_FORMS",
     "DM",
+    "IDC",
+    "IDM",
     "IID",
+    "UDD",
+    "UPDATES",
+    "FreshRealSide",
+    "IIDOnIDM",
+    "IIDTerms",
+    "Matching",
+    "NetTraining",
+    "PixelSGD",
+    "QueueRealSide",
+    "QueueSettings",
     "RealSide",
     "Targets",
+    "TrainedRealSide",
+    "category_contrastive",
+    "category_contrastive_rows",
     "class_centralization",
     "continued_exp",
     "covariance_matching",

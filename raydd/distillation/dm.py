@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch import Tensor
 
-from raydd.devices import Compute
+from raydd.distillation.iid_terms import IIDTerms
 from raydd.distillation.losses import mean_matching
-from raydd.distillation.real_side import RealSide, Targets
-from raydd.errors import TrialDiverged
-from raydd.formation import initial_images, initial_labels
+from raydd.distillation.matching import Matching
+from raydd.distillation.real_side import FreshRealSide, RealSide, Targets
+from raydd.formation import IDENTITY, initial_images
 from raydd.nets import Passes
-from raydd.storage import DistilledSet, manifest
 
 if TYPE_CHECKING:
     from raydd.data import DataSplits
-    from raydd.registry import Context, Scalar
+    from raydd.registry import Context
     from trainables.dm import DMHyperparameters
 
 FORWARD_PIXELS = 512 * 32 * 32
 """Synthetic pixels of one forward and backward; more classes than fit are taken in turns, to bound memory."""
 
 
-class DM:
+class DM(Matching):
     """L = sum_c || mean_i phi(A(t_i)) - mean_j phi(A(s_j)) ||^2, one step of SGD with momentum an iteration.
 
     phi is a new random network in every iteration, A the class's augmentation draw, shared by the real and
-    the synthetic images. All classes step together.
+    the synthetic images. All classes step together. IDM replaces phi, the step and the decoding, IID adds terms.
 
     Args:
         hyperparameters: every number of the method.
@@ -39,6 +38,7 @@ class DM:
         seed: of the run; every draw derives from it.
         device: where to compute.
         bank: folder of the target bank, see `RealSide`.
+        iid: the terms that IID adds, or None.
     """
 
     method: ClassVar[str] = "dm"
@@ -52,129 +52,123 @@ class DM:
         seed: int,
         device: torch.device,
         bank: Path | None = None,
+        iid: IIDTerms | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
-        self.context = context
-        self.data = data
-        self.seed = seed
-        self.iteration = 0
-        compute = Compute(device, context.precision, context.compiled)
+        self.iid = iid
         override = hyperparameters.augmentation
         self.augmentation = context.augmentation if override is None else override
-        self.real_side = RealSide(
+        super().__init__(
+            context,
             data,
-            hyperparameters.net,
-            hyperparameters.batch_real,
-            self.augmentation,
-            self.needs_covariances,
             seed,
-            compute,
-            bank=bank,
+            device,
+            pixels=self.initial(context, data, seed),
+            lr=hyperparameters.lr_img,
+            momentum=hyperparameters.momentum,
+            update=self.update(),
+            augmentation=self.augmentation,
+            spec=self.decoding(),
         )
-        images_a_turn = context.ipc * min(self._turn, data.classes)
-        self.passes = Passes(compute, image_gradient=True, batch=images_a_turn, size=data.size)
-        images = initial_images(data.train, context.ipc, data.normalisation, seed, hyperparameters.init)
-        self.pixels = images.unflatten(0, (data.classes, context.ipc)).to(device)
-        self.velocity = torch.zeros_like(self.pixels)
+        self.real_side: RealSide = self.make_real_side(bank)
+        images_a_turn = self.views * min(self._turn, data.classes)
+        self.passes = Passes(self.compute, image_gradient=True, batch=images_a_turn, size=data.size)
+        if self.iid is not None:
+            self.iid.attach(self.passes, seed, self.views)
 
-    @property
-    def needs_covariances(self) -> bool:
-        """Whether the real side computes covariances; may not depend on anything searched."""
-        return False
+    def initial(self, context: Context, data: DataSplits, seed: int) -> Tensor:
+        """Stored pixels at iteration 0, normalised and class-major."""
+        return initial_images(data.train, context.ipc, data.normalisation, seed, self.hyperparameters.init)
 
-    @property
-    def progress(self) -> float:
-        """Share of the iterations that are done, in [0, 1]."""
-        return min(1.0, self.iteration / self.context.iterations)
+    def update(self) -> str:
+        """How classes step, see `PixelSGD`."""
+        return "joint"
 
-    def step(self) -> dict[str, float]:
-        """One iteration.
+    def decoding(self) -> dict[str, Any]:
+        """How stored pixels become the images that are matched."""
+        return dict(IDENTITY)
 
-        Returns:
-            `total`, the weighted sum that was descended, and every term before its weight.
+    def make_real_side(self, bank: Path | None) -> RealSide:
+        """The method's real side; it may not depend on anything searched."""
+        values = self.hyperparameters
+        # At IPC 1 a covariance of synthetic images is zero whatever the pixels.
+        covariances = self.iid is not None and self.views > 1
+        return FreshRealSide(
+            self.data,
+            values.net,
+            values.batch_real,
+            self.augmentation,
+            covariances,
+            self.seed,
+            self.compute,
+            bank,
+        )
 
-        Raises:
-            TrialDiverged: a loss or a pixel is not finite.
-        """
+    def gradient(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Matching.gradient`."""
         targets = self.real_side.at(self.iteration)
-        gradient = torch.empty_like(self.pixels)
-        sums: dict[str, torch.Tensor] = {}
+        pixels = self.optimiser.at_turn()
+        gradient = torch.empty_like(pixels)
+        sums: dict[str, Tensor] = {}
         for classes in self._turns():
-            leaf = self.pixels[classes].detach().requires_grad_()
+            leaf = pixels[classes].detach().requires_grad_()
+            decoded = self.decode(leaf)
             draws = targets.draws[classes]
-            images = torch.cat([self.real_side.augment(x, draw) for x, draw in zip(leaf.unbind(), draws)])
+            images = torch.cat([self.augment(x, draw) for x, draw in zip(decoded.unbind(), draws)])
             terms = self.terms(images, targets, classes)
-            terms["total"] = self.total(terms)
+            terms["total"] = self.total(terms, targets)
             (gradient[classes],) = torch.autograd.grad(terms["total"], leaf)
             for name, term in terms.items():
                 sums[name] = sums[name] + term.detach() if name in sums else term.detach()
+        return gradient, sums
 
-        # torch.optim.SGD, written out because its state is two tensors of ours
-        self.velocity.mul_(self.hyperparameters.momentum).add_(gradient)
-        self.pixels.add_(self.velocity, alpha=-self.hyperparameters.lr_img)
-        self.iteration += 1
-
-        finite = self.pixels.isfinite().all().to(torch.float32)
-        *values, pixels_finite = torch.stack([*sums.values(), finite]).tolist()
-        losses = dict(zip(sums, values))
-        if not pixels_finite or not all(map(math.isfinite, values)):
-            shown = ", ".join(f"{name} {value:.3g}" for name, value in losses.items())
-            raise TrialDiverged(f"iteration {self.iteration}: a loss or a pixel is not finite ({shown})")
-        return losses
-
-    def terms(self, images: torch.Tensor, targets: Targets, classes: slice) -> dict[str, torch.Tensor]:
-        """Loss terms before their weights.
+    def terms(self, images: Tensor, targets: Targets, classes: slice) -> dict[str, Tensor]:
+        """Loss terms before their weights, each summed over `classes`.
 
         Args:
             images: augmented synthetic images of `classes`, class-major, normalised, carrying the graph.
             targets: of all classes.
             classes: those that `images` holds.
         """
-        embedding = self.passes.embed(targets.net, images)
-        return {"dm": mean_matching(targets.means[classes], self.by_class(embedding).mean(dim=1))}
+        if self.iid is not None and self.iid.needs_map:
+            embedding, local = self.passes.embed_with_map(targets.net, images)
+        else:
+            embedding, local = self.passes.embed(targets.net, images), None
+        terms = self.base_terms(embedding, targets, classes)
+        if self.iid is not None:
+            terms |= self.iid(images, local, targets, classes, self.iteration)
+        return terms
 
-    def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def base_terms(self, embedding: Tensor, targets: Targets, classes: slice) -> dict[str, Tensor]:
+        """The terms of the base alone, from the embeddings (N, D) of the synthetic images."""
+        means = embedding.unflatten(0, (-1, self.views)).mean(dim=1)
+        return {"dm": mean_matching(targets.means[classes], means)}
+
+    def weights(self, targets: Targets) -> dict[str, float]:
+        """The weight of every term that is not 1."""
+        return {} if self.iid is None else self.iid.weights
+
+    def total(self, terms: Mapping[str, Tensor], targets: Targets) -> Tensor:
         """The weighted sum of `terms`."""
-        return terms["dm"]
+        weights = self.weights(targets)
+        total = terms["dm"]
+        for name, term in terms.items():
+            if name != "dm":
+                total = total + weights[name] * term
+        return total
 
-    def by_class(self, features: torch.Tensor) -> torch.Tensor:
-        """(classes * ipc, ...) to (classes, ipc, ...)."""
-        return features.unflatten(0, (-1, self.context.ipc))
+    def hyperparameter_values(self) -> dict[str, Any]:
+        """See `Matching.hyperparameter_values`."""
+        return self.hyperparameters.model_dump(mode="json")
 
-    def distilled(self) -> DistilledSet:
-        """The set as it stands now: a copy on the CPU. Draws nothing and changes nothing."""
-        return DistilledSet(
-            self.pixels.flatten(0, 1).detach().cpu().clone(),
-            initial_labels(self.data.classes, self.context.ipc),
-            manifest(
-                method=self.method,
-                hyperparameters=self.hyperparameters.model_dump(mode="json"),
-                context=self.context,
-                data=self.data,
-                seed=self.seed,
-                iteration=self.iteration,
-                evaluation={
-                    "protocol": self.protocol,
-                    "net": self.hyperparameters.net,
-                    "epochs": None,
-                    "augmentation": self.augmentation,
-                },
-            ),
-        )
-
-    def state_dict(self) -> dict[str, torch.Tensor | Scalar]:
-        """Pixels, momentum and iteration: all that the next step depends on besides the arguments."""
+    def recipe(self) -> dict[str, Any]:
+        """See `Matching.recipe`."""
         return {
-            "pixels": self.pixels.detach().cpu().clone(),
-            "velocity": self.velocity.detach().cpu().clone(),
-            "iteration": self.iteration,
+            "protocol": self.protocol,
+            "net": self.hyperparameters.net,
+            "epochs": None,
+            "augmentation": self.augmentation,
         }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`, bit for bit on the CPU."""
-        self.pixels.copy_(state["pixels"])
-        self.velocity.copy_(state["velocity"])
-        self.iteration = int(state["iteration"])
 
     def _turns(self) -> Iterator[slice]:
         classes = self.data.classes
@@ -184,4 +178,4 @@ class DM:
     @property
     def _turn(self) -> int:
         """Classes of one forward and backward."""
-        return max(1, FORWARD_PIXELS // (self.context.ipc * self.data.size**2))
+        return max(1, FORWARD_PIXELS // (self.views * self.data.size**2))

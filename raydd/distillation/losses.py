@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 
 from raydd.errors import ConfigError, unknown
 
@@ -99,3 +100,70 @@ def class_centralization(
     if form == "hinge_exp":
         return (continued_exp(alpha * deviations) - beta).relu().sum()
     raise ConfigError(f"cc_form: {unknown('form', form, CC_FORMS)}")
+
+
+def category_contrastive_rows(
+    syn: torch.Tensor, classes: torch.Tensor, real: torch.Tensor, tau: float = 0.1
+) -> torch.Tensor:
+    """Rows of L_c, one a class: -log( exp(z_c.p_c / tau) / sum_c' exp(z_c.p_c' / tau) ) (UDD, methods.md 1.6).
+
+    Row c needs z_c and all p, so that a loop over classes can add `rows.sum() / C` of its own class alone.
+
+    Args:
+        syn: mean features of some synthetic classes, shape (B, D); z is their L2 normalisation.
+        classes: which classes they are, int64 (B,), in [0, C).
+        real: mean features of all C real classes, shape (C, D), constant; p is their L2 normalisation.
+        tau: temperature, > 0.
+
+    Returns:
+        Shape (B,).
+    """
+    z = F.normalize(syn, dim=-1)
+    p = F.normalize(real.detach(), dim=-1)
+    return F.cross_entropy(z @ p.T / tau, classes, reduction="none")
+
+
+def category_contrastive(syn: torch.Tensor, real: torch.Tensor, tau: float = 0.1) -> torch.Tensor:
+    """L_c = -(1/C) sum_c log( exp(z_c.p_c / tau) / sum_c' exp(z_c.p_c' / tau) ) (UDD, methods.md 1.6).
+
+    Args:
+        syn: mean feature of every synthetic class, shape (C, D); z is their L2 normalisation.
+        real: the same of every real class, in the same order, constant; p is their L2 normalisation.
+        tau: temperature, > 0.
+
+    Returns:
+        Scalar, the mean of `category_contrastive_rows` over the classes.
+    """
+    classes = torch.arange(len(syn), device=syn.device)
+    return category_contrastive_rows(syn, classes, real, tau).mean()
+
+
+def supervised_contrastive(
+    features: torch.Tensor, labels: torch.Tensor, tau: float = 0.1, prototypes: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean over anchors i of -(1/|P(i)|) sum_{p in P(i)} log( exp(z_i.z_p/tau) / sum_{a != i} exp(z_i.z_a/tau) ).
+
+    The supervised contrastive loss of Khosla et al. 2020 (their L_out, as a mean); P(i) are the others of i's
+    class. An anchor that has none is left out, and without any anchor the loss is 0.
+
+    Args:
+        features: of the synthetic images, shape (N, D); z is their L2 normalisation.
+        labels: int64 (N,).
+        tau: temperature, > 0.
+        prototypes: mean features of the real classes 0 .. C-1, shape (C, D), constant: they stand among the
+            p and the a, and are no anchors. None leaves them out.
+
+    Returns:
+        Scalar.
+    """
+    z = F.normalize(features, dim=-1)
+    others, of = z, labels
+    if prototypes is not None:
+        others = torch.cat([z, F.normalize(prototypes.detach(), dim=-1)])
+        of = torch.cat([labels, torch.arange(len(prototypes), device=labels.device)])
+    itself = torch.eye(len(z), len(others), dtype=torch.bool, device=z.device)
+    positive = (labels[:, None] == of) & ~itself
+    log_shares = (z @ others.T / tau).masked_fill(itself, -torch.inf).log_softmax(dim=1)
+    counts = positive.sum(dim=1)
+    rows = -torch.where(positive, log_shares, 0.0).sum(dim=1) / counts.clamp(min=1)
+    return rows.sum() / (counts > 0).sum().clamp(min=1)

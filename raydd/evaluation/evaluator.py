@@ -35,7 +35,7 @@ class Evaluation:
             method's spread, whose unit is the distillation run.
         net: network specification.
         protocol: name of the protocol.
-        epochs: E of the protocol; E + 1 epochs were run.
+        epochs: E of the protocol; `dc` and `dsa` run E + 1 epochs, `idc` runs E.
         split: the data that was tested on.
         optimisation_steps: SGD steps of one network.
         seconds: wall time of the whole evaluation; not compared.
@@ -64,6 +64,7 @@ def evaluate(
     net: str = "convnet",
     protocol: str | None = None,
     epochs: int | None = None,
+    steps: int | None = None,
     repeats: int = 5,
     seed: int = 0,
     split: str = "test",
@@ -84,6 +85,8 @@ def evaluate(
         net: network specification, see `raydd.nets.validate`.
         protocol: name of a protocol; None is the set's own.
         epochs: E of the protocol; None is the set's own where its protocol is used, else the protocol's.
+        steps: instead of `epochs`: optimisation steps of one network, >= 1, to compare sets of different size
+            after as many; E becomes the number of epochs that comes nearest, at least 1.
         repeats: networks, >= 1.
         seed: of everything that is drawn here.
         split: `train`, `val` or `test`.
@@ -93,7 +96,8 @@ def evaluate(
         allow_other_data: test on data with another fingerprint than the set was distilled from.
 
     Raises:
-        ConfigError: an unknown net, protocol, split, device or precision, or a number below 1.
+        ConfigError: an unknown net, protocol, split, device or precision, a number below 1, or both `epochs` and
+            `steps`.
         DataError: `data` is not what the set was distilled from, or its images or classes do not fit.
     """
     if split not in SPLITS:
@@ -104,16 +108,21 @@ def evaluate(
     own = distilled.recipe
     name = own["protocol"] if protocol is None else protocol
     chosen = protocols.get(name)
-    if epochs is None and name == own["protocol"]:
-        epochs = own["epochs"]
-    recipe = chosen.recipe(own["augmentation"], epochs)
-    _check_fits(distilled, data, split, allow_other_data)
-
+    if epochs is not None and steps is not None:
+        raise ConfigError(f"evaluation.steps: give steps or epochs, not both (got {steps} and {epochs})")
     started = time.perf_counter()
+    images = distilled.images()
+    if steps is not None:
+        epochs = chosen.epochs_near(steps, len(images))
+    elif epochs is None:
+        epochs = own["epochs"] if name == own["protocol"] and own["epochs"] is not None else chosen.epochs
+    recipe = chosen.recipe(own["augmentation"], epochs, own.get("cutmix"))
+    _check_fits(distilled, tuple(images.shape[1:]), data, split, allow_other_data)
+
     compute = devices.Compute(devices.resolve(device), precision, compiled)
     soft = distilled.soft_labels()
     labels = distilled.labels() if soft is None else soft
-    source = TensorSource(distilled.images().to(compute.device), labels.to(compute.device))
+    source = TensorSource(images.to(compute.device), labels.to(compute.device), distilled.classes)
     networks = [
         nets.build(
             net,
@@ -137,9 +146,9 @@ def evaluate(
         std=statistics.stdev(values) if repeats > 1 else math.nan,
         net=net,
         protocol=name,
-        epochs=recipe.epochs - 1,
+        epochs=epochs,
         split=split,
-        optimisation_steps=recipe.epochs * math.ceil(len(source) / recipe.batch),
+        optimisation_steps=recipe.epochs * protocols.steps_per_epoch(recipe, len(source)),
         seconds=time.perf_counter() - started,
         label_regime="hard" if soft is None else "soft",
         precision=precision,
@@ -147,7 +156,9 @@ def evaluate(
     )
 
 
-def _check_fits(distilled: DistilledSet, data: DataSplits, split: str, allow_other_data: bool) -> None:
+def _check_fits(
+    distilled: DistilledSet, shape: tuple[int, ...], data: DataSplits, split: str, allow_other_data: bool
+) -> None:
     if distilled.fingerprint != data.fingerprint and not allow_other_data:
         raise DataError(
             f"the set was distilled from data {distilled.fingerprint[:12]}, and {data.name!r} is "
@@ -159,7 +170,6 @@ def _check_fits(distilled: DistilledSet, data: DataSplits, split: str, allow_oth
             f"split: the set was distilled from other training images than {data.name!r} has, such as train and "
             "validation together, so that val is no measure of it; use test"
         )
-    shape = tuple(distilled.images().shape[1:])
     if shape != (data.channels, data.size, data.size) or distilled.classes != data.classes:
         raise DataError(
             f"the set has {distilled.classes} classes of images {shape}, and {data.name!r} has {data.classes} "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from raydd.errors import ConfigError, unknown
@@ -15,42 +16,93 @@ class Protocol:
     """Training on the distilled set, then the accuracy after the last epoch.
 
     Attributes:
-        epochs: E of the paper; E + 1 epochs are run (see `recipe`).
-        augments: whether the set's DSA strategy is used.
+        epochs: E of the paper.
+        training: E to a recipe without augmentation and CutMix; it runs E epochs, or a fixed number more.
+        augments: whether the set's augmentation strategy is used.
+        cutmix: probability of CutMix for sets that carry none of their own; None: it is never used.
         reference: one line, for people.
     """
 
     epochs: int
+    training: Callable[[int], Recipe]
     augments: bool
+    cutmix: float | None
     reference: str
 
-    def recipe(self, augmentation: str, epochs: int | None = None) -> Recipe:
+    def recipe(self, augmentation: str, epochs: int | None = None, cutmix: float | None = None) -> Recipe:
         """Recipe with E = `epochs`, or the protocol's own E.
 
-        SGD lr 0.01, momentum 0.9, weight decay 5e-4, batch 256; epochs 0 to E, and after epoch E//2 + 1
-        the learning rate drops to a tenth (DC's `evaluate_synset`, which DSA, DM, IDM and IID share).
-
         Args:
-            augmentation: the set's DSA strategy, used if the protocol augments.
+            augmentation: the set's augmentation strategy, used if the protocol augments.
             epochs: E, >= 1.
+            cutmix: the set's probability of CutMix, in [0, 1], used if the protocol mixes; None is the protocol's.
 
         Raises:
-            ConfigError: `epochs` is below 1.
+            ConfigError: `epochs` is below 1, or `cutmix` is no probability.
         """
         last = self.epochs if epochs is None else epochs
         if last < 1:
             raise ConfigError(f"evaluation.epochs: must be at least 1, got {last}")
-        return Recipe(
-            epochs=last + 1,
-            decay_epochs=(last // 2 + 1,),
-            augmentation=augmentation if self.augments else "",
-        )
+        mixed = 0.0
+        if self.cutmix is not None:
+            mixed = self.cutmix if cutmix is None else cutmix
+        return replace(self.training(last), augmentation=augmentation if self.augments else "", cutmix=mixed)
+
+    def epochs_near(self, steps: int, images: int) -> int:
+        """The E >= 1 whose optimisation steps are as near as possible to `steps`; the smaller of two as near.
+
+        Args:
+            steps: wanted SGD steps of one network, >= 1.
+            images: images that it is trained on, >= 1.
+
+        Raises:
+            ConfigError: `steps` is below 1.
+        """
+        if steps < 1:
+            raise ConfigError(f"evaluation.steps: must be at least 1, got {steps}")
+        shortest = self.training(1)
+        per_epoch = steps_per_epoch(shortest, images)
+        run = -((per_epoch - 2 * steps) // (2 * per_epoch))  # steps / per_epoch, halves rounded down
+        return max(1, run - (shortest.epochs - 1))
+
+
+def steps_per_epoch(recipe: Recipe, images: int) -> int:
+    """SGD steps of one epoch on `images` images."""
+    return math.ceil(images / recipe.batch)
+
+
+def _dc(last: int) -> Recipe:
+    """DC's `evaluate_synset`, which DSA, DM, IDM and IID share; E = `last`.
+
+    SGD lr 0.01, momentum 0.9, weight decay 5e-4, batch 256; epochs 0 to E, and after epoch E//2 + 1 the learning
+    rate drops to a tenth and the momentum is lost.
+    """
+    return Recipe(epochs=last + 1, decay_epochs=(last // 2 + 1,))
+
+
+def _idc(last: int) -> Recipe:
+    """IDC's `train.py`; E = `last`.
+
+    SGD lr 0.01, momentum 0.9, weight decay 5e-4, batch 64; E epochs, and when 2E//3 and when 5E//6 of them are done
+    the learning rate drops to a fifth and the momentum is kept (for E = 1 it never drops).
+    """
+    done = (2 * last // 3, 5 * last // 6)
+    return Recipe(
+        epochs=last,
+        batch=64,
+        decay_epochs=tuple(count - 1 for count in done if count > 0),
+        decay=0.2,
+        decay_resets_momentum=False,
+    )
 
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
-        "dc": Protocol(300, False, "Zhao et al., ICLR 2021: 300 epochs without augmentation"),
-        "dsa": Protocol(1000, True, "Zhao and Bilen, ICML 2021: 1000 epochs with DSA; also DM, IDM, IID"),
+        "dc": Protocol(300, _dc, False, None, "Zhao et al., ICLR 2021: 300 epochs without augmentation"),
+        "dsa": Protocol(
+            1000, _dc, True, None, "Zhao and Bilen, ICML 2021: 1000 epochs with DSA; also DM, IDM, IID"
+        ),
+        "idc": Protocol(1000, _idc, True, 0.5, "Kim et al., ICML 2022: 1000 epochs with DiffAug and CutMix"),
     }
 )
 

@@ -62,3 +62,9 @@ class ConvNet(Network):
         """Last block's output, (N, width, side*side)."""
         features: Tensor = self.blocks(x)
         return features.flatten(2)
+
+    def unpooled_features(self, x: Tensor) -> Tensor:
+        """Last block's output before its 2x2 pooling, (N, width, h, w); `local_features` is its pooling."""
+        for layer in list(self.blocks)[:-1]:
+            x = layer(x)
+        return x

@@ -26,6 +26,10 @@ class Network(nn.Module, ABC):
     def local_features(self, x: Tensor) -> Tensor:
         """Last feature map (N, C, H*W), positions flattened, of normalised images (N, channels, size, size)."""
 
+    @abstractmethod
+    def unpooled_features(self, x: Tensor) -> Tensor:
+        """Last block's output before its last pooling, (N, C, h, w), >= 0, of normalised images."""
+
     def embed(self, x: Tensor) -> Tensor:
         """Features before the classifier, (N, D); here the flattened `local_features`."""
         return torch.flatten(self.local_features(x), 1)

@@ -72,23 +72,34 @@ class Passes:
         """Logits (N, classes), float32."""
         return torch.cat([self._run(_logits, net, part)[:kept] for part, kept in self._parts(images)])
 
-    def backward(self, net: Network, images: Tensor, targets: Tensor) -> None:
+    def unpooled(self, net: Network, images: Tensor) -> Tensor:
+        """The last block's output before its last pooling, (N, K, h, w), float32."""
+        return torch.cat([self._run(_unpooled, net, part)[:kept] for part, kept in self._parts(images)])
+
+    def backward(self, net: Network, images: Tensor, targets: Tensor) -> Tensor:
         """Add the gradient of the mean cross-entropy of a batch to the parameters' gradients.
 
         Args:
             net: to be trained.
             images: normalised, (N, C, S, S).
             targets: int64 (N,), or soft labels float32 (N, classes).
+
+        Returns:
+            The logits (N, classes), float32, without a graph.
         """
         count, first = len(images), 0
+        logits = []
         for part, kept in self._parts(images):
             rows = targets[first : first + kept]
             weights = part.new_full((len(part),), 1.0 / count)
             if len(part) > kept:
                 rows = torch.cat([rows, rows[:1].expand(len(part) - kept, *rows.shape[1:])])
                 weights[kept:] = 0.0
-            self._run(_weighted_loss, net, part, rows, weights).backward()
+            loss, outputs = self._run(_weighted_loss, net, part, rows, weights)
+            loss.backward()
+            logits.append(outputs[:kept])
             first += kept
+        return torch.cat(logits)
 
     def _parts(self, images: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Parts of `images`, and how many images of each are not filling."""
@@ -134,5 +145,13 @@ def _logits(net: Network, low: bool, images: Tensor) -> Tensor:
         return _full(net(images), low)
 
 
-def _weighted_loss(net: Network, low: bool, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    return (F.cross_entropy(_logits(net, low, images), targets, reduction="none") * weights).sum()
+def _unpooled(net: Network, low: bool, images: Tensor) -> Tensor:
+    with _autocast(images, low):
+        return _full(net.unpooled_features(images), low)
+
+
+def _weighted_loss(
+    net: Network, low: bool, images: Tensor, targets: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    logits = _logits(net, low, images)
+    return (F.cross_entropy(logits, targets, reduction="none") * weights).sum(), logits.detach()

@@ -70,6 +70,10 @@ class ResNet18(Network):
         """Stage 4's output before pooling, (N, 8w, positions)."""
         return self._stage4(x).flatten(2)
 
+    def unpooled_features(self, x: Tensor) -> Tensor:
+        """Stage 4's output before the global average pooling, (N, 8w, h, w)."""
+        return self._stage4(x)
+
     def embed(self, x: Tensor) -> Tensor:
         """Stage 4's output averaged over all positions, (N, 8w)."""
         return torch.mean(self._stage4(x), dim=(2, 3))

@@ -14,12 +14,18 @@ from raydd.report.plain import plain
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+REAL_IMAGES = {
+    "random": "randomly chosen real images",
+    "herding": "real images chosen by herding",
+    "k_center": "real images chosen by k-center",
+}
+
 
 def render(report: Mapping[str, Any]) -> list[RenderableType]:
     """A confirmation report (the content of `report.json`) as paragraphs and a table, for a terminal.
 
     The protocol comes first, then a row for every arm and net, the verdict on every paired difference, a
-    sentence for what a reader must not miss (random images win; nothing is resolved), and how often test data
+    sentence for what a reader must not miss (real images win; nothing is resolved), and how often test data
     were read.
     """
     titles = {arm["name"]: arm["title"] for arm in report["arms"]}
@@ -60,12 +66,13 @@ def _arms(report: Mapping[str, Any]) -> Table:
         table.add_column(title, justify="right", overflow="fold", no_wrap=title == "95 % interval")
     for arm in report["arms"]:
         single = arm["n"] < 2
+        alone = "one net" if arm["net_sd"] is None else "net sd only"
         table.add_row(
             arm["name"],
             arm["net"],
             arm.get("label_regime", report["label_regime"]),
             wording.percent(arm["mean"]),
-            "net sd only" if single else f"[{wording.percent(arm['low'])}, {wording.percent(arm['high'])}]",
+            alone if single else f"[{wording.percent(arm['low'])}, {wording.percent(arm['high'])}]",
             str(arm["n"]),
             wording.NOTHING if single else wording.percent(arm["sd"]),
             wording.percent(arm["net_sd"]),
@@ -92,16 +99,17 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     for net in nets:
         on = f" on {net}" if len(nets) > 1 else ""
         against = {one["b"]: one for one in differences if one["a"] == "winner" and one["net"] == net}
-        for one in (one for one in differences if one["b"] == "random" and one["net"] == net):
-            winner = one["a"] == "winner"
+        for one in (one for one in differences if one["b"] in REAL_IMAGES and one["net"] == net):
+            winner, images = one["a"] == "winner", REAL_IMAGES[one["b"]]
             if one["resolved"] and one["mean"] < 0:
                 name = {"winner": "the winner", "default": report["default_name"]}.get(one["a"], "the base")
                 yield (
-                    f"Randomly chosen real images are better than {name}{on}, by {wording.points(-one['mean'])} points"
+                    f"{images[0].upper()}{images[1:]} are better than {name}{on}, by "
+                    f"{wording.points(-one['mean'])} points"
                     + (": on these data, distilling with these settings does not pay." if winner else ".")
                 )
             elif winner and not one["resolved"]:
-                yield f"The winner is not shown to be better than randomly chosen real images{on}."
+                yield f"The winner is not shown to be better than {images}{on}."
         default = against.get("default")
         if default is not None and default["resolved"] and default["mean"] < 0:
             yield f"The winner is worse than trial 0 ({report['default_name']}){on}: keep trial 0's setting."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from raydd.storage.assets import AssetStore
 from raydd.storage.bank import TargetBank
 from raydd.storage.distilled import DistilledSet
-from raydd.storage.preview import preview_grid
+from raydd.storage.preview import preview_grid, regions_picture
 from raydd.storage.provenance import SCHEMA, git_commit, manifest, versions
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "git_commit",
     "manifest",
     "preview_grid",
+    "regions_picture",
     "versions",
 ]

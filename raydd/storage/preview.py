@@ -1,4 +1,4 @@
-"""The preview of a distilled set: a grid of images that a person can look at."""
+"""Pictures that a person can look at: the preview of a distilled set, and where its regions lie."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 TILE = 64  # pixels: smaller images are enlarged to about this side
 GAP = 2
 MAX_ROWS = 100
+LINE = 2  # pixels of an enlarged image
+OUTLINE = (0, 255, 255)  # cyan, the one hue that the heat map has nowhere
 
 
 def preview_grid(pixels: torch.Tensor, labels: torch.Tensor, per_class: int = 10) -> np.ndarray:
@@ -24,22 +26,36 @@ def preview_grid(pixels: torch.Tensor, labels: torch.Tensor, per_class: int = 10
         uint8, shape (height, width, 3). Small images are enlarged by a whole factor with nearest
         neighbours, tiles are parted by white lines, and only the first 100 classes are shown.
     """
-    channels, side = pixels.shape[1], pixels.shape[-1]
-    eight_bit = (pixels * 255.0).round().to(torch.uint8).numpy()
-    if channels != 3:
-        eight_bit = eight_bit[:, :1].repeat(3, axis=1)
-    scale = max(1, TILE // side)
-    tiles = eight_bit.transpose(0, 2, 3, 1).repeat(scale, axis=1).repeat(scale, axis=2)
+    return _grid(_enlarged(_colours(pixels)), labels, per_class)
 
-    classes = torch.unique(labels)[:MAX_ROWS]
-    rows = [torch.nonzero(labels == class_).flatten()[:per_class].tolist() for class_ in classes]
-    pitch = side * scale + GAP
-    grid = np.full((len(rows) * pitch + GAP, max(map(len, rows)) * pitch + GAP, 3), 255, dtype=np.uint8)
-    for row, members in enumerate(rows):
-        for column, index in enumerate(members):
-            top, left = row * pitch + GAP, column * pitch + GAP
-            grid[top : top + pitch - GAP, left : left + pitch - GAP] = tiles[index]
-    return grid
+
+def regions_picture(
+    pixels: torch.Tensor, maps: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor, per_class: int = 10
+) -> np.ndarray:
+    """Where a network looks and which regions were chosen (UDD): every image twice, one row per class.
+
+    On the left of a tile is the image. On the right it is half covered by its activation, from black (its
+    lowest value) over red and yellow to white (its highest), with the chosen boxes outlined in cyan.
+
+    Args:
+        pixels: float, in [0, 1], shape (N, 1 or 3, H, W).
+        maps: float, shape (N, H, W), any scale; each image's own lowest and highest values span the colours.
+        boxes: int64, shape (N, R, 3): (y0, x0, side) in the images' pixels.
+        labels: int64, shape (N,).
+        per_class: images in a row, at most.
+
+    Returns:
+        uint8, shape (height, width, 3); see `preview_grid`.
+    """
+    images = _colours(pixels)
+    heated = _enlarged((images + _heat(maps)) / 2)
+    scale = heated.shape[1] // images.shape[1]
+    for tile, chosen in zip(heated, (boxes * scale).tolist()):
+        for top, left, side in chosen:
+            _outline(tile[top : top + side, left : left + side])
+    plain = _enlarged(images)
+    line = np.full((*plain.shape[:2], GAP, 3), 255, dtype=np.uint8)
+    return _grid(np.concatenate([plain, line, heated], axis=2), labels, per_class)
 
 
 def png(grid: np.ndarray) -> bytes:
@@ -49,3 +65,46 @@ def png(grid: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(grid).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _colours(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels (N, C, H, W) as colours, float in [0, 1], shape (N, H, W, 3), on the CPU."""
+    if pixels.shape[1] != 3:
+        pixels = pixels[:, :1].expand(-1, 3, -1, -1)
+    return pixels.detach().cpu().permute(0, 2, 3, 1)
+
+
+def _heat(maps: torch.Tensor) -> torch.Tensor:
+    """Maps (N, H, W) as colours, float in [0, 1], shape (N, H, W, 3): black, red, yellow, white."""
+    maps = maps.detach().to("cpu", torch.float32)
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    share = (maps - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+    return (3 * share.unsqueeze(-1) - torch.arange(3.0)).clamp(0.0, 1.0)
+
+
+def _enlarged(colours: torch.Tensor) -> np.ndarray:
+    """Colours (N, H, W, 3) in [0, 1] as uint8 tiles, enlarged by the whole factor nearest below `TILE`."""
+    scale = max(1, TILE // colours.shape[2])
+    tiles = (colours * 255.0).round().to(torch.uint8).numpy()
+    return tiles.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def _outline(window: np.ndarray) -> None:
+    """Draw a line just inside the border of a part (height, width, 3) of a tile, in place."""
+    for edge in (window[:LINE], window[-LINE:], window[:, :LINE], window[:, -LINE:]):
+        edge[...] = OUTLINE
+
+
+def _grid(tiles: np.ndarray, labels: torch.Tensor, per_class: int) -> np.ndarray:
+    """Tiles (N, height, width, 3) on white, one row per class."""
+    labels = labels.cpu()
+    classes = torch.unique(labels)[:MAX_ROWS]
+    rows = [torch.nonzero(labels == class_).flatten()[:per_class].tolist() for class_ in classes]
+    down, across = tiles.shape[1] + GAP, tiles.shape[2] + GAP
+    shape = (len(rows) * down + GAP, max(map(len, rows)) * across + GAP, 3)
+    grid = np.full(shape, 255, dtype=np.uint8)
+    for row, members in enumerate(rows):
+        for column, index in enumerate(members):
+            top, left = row * down + GAP, column * across + GAP
+            grid[top : top + down - GAP, left : left + across - GAP] = tiles[index]
+    return grid

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raydd.data import DataSplits
     from raydd.registry import Context
 
-SCHEMA = 1
+SCHEMA = 2
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -70,15 +70,20 @@ def manifest(
     seed: int,
     iteration: int,
     evaluation: Mapping[str, Any],
+    decode: Mapping[str, Any] | None = None,
+    pixels: str = "normalised",
 ) -> dict[str, Any]:
-    """Manifest of a `DistilledSet` that is stored as it is trained on; JSON-able, without any time.
+    """Manifest of a `DistilledSet`; JSON-able, without any time.
 
     Args:
         method: its name.
         hyperparameters: every number of the method.
         context, data, seed: what the method ran on.
         iteration: iterations that are done.
-        evaluation: how to train on the set: `protocol`, `net`, `epochs`, `augmentation`.
+        evaluation: how to train on the set: `protocol`, `net`, `epochs`, `augmentation` and, where it is used,
+            `cutmix`.
+        decode: how stored images become training images, see `raydd.formation.check_decode`; None keeps them.
+        pixels: of the stored images, `normalised` or `unit` (in [0, 1]).
     """
     return {
         "schema": SCHEMA,
@@ -99,7 +104,8 @@ def manifest(
             "split": dict(data.split),
         },
         "normalisation": {"mean": list(data.normalisation.mean), "std": list(data.normalisation.std)},
-        "decode": dict(IDENTITY),
+        "pixels": pixels,
+        "decode": dict(IDENTITY if decode is None else decode),
         "evaluation": dict(evaluation),
         "computed": computed(context),
         "versions": versions(),

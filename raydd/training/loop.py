@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from raydd.augment import DSA
+from raydd import augment
 from raydd.devices import Compute
 from raydd.nets import Ensemble, Network, Passes
 from raydd.seeding import generator
@@ -27,8 +27,8 @@ def fit(
 ) -> None:
     """Train `net` in place on `source` by SGD on the mean cross-entropy of a batch.
 
-    The learning rate is dropped as DC and DSA do it: after an epoch of `recipe.decay_epochs` the optimiser
-    is built anew with the smaller rate, so its momentum starts from zero.
+    The learning rate drops after the epochs of `recipe.decay_epochs`; unless the recipe says otherwise, the
+    optimiser is then built anew as DC and DSA do it, so that its momentum starts from zero.
 
     Args:
         net: moved to the device; left there, in train mode.
@@ -36,7 +36,8 @@ def fit(
         recipe: see `Recipe`.
         compute: where and how; `mixed` and `bf16` run the passes in bfloat16 and keep float32 weights.
         seed: epoch e is ordered by the stream (seed, `purpose`/order, e), its batch b is augmented by
-            (seed, `purpose`/augment, e, b): one DSA op a batch, its parameters drawn for each sample.
+            (seed, `purpose`/augment, e, b), its ops drawn for the batch and their parameters for each sample,
+            and then mixed by (seed, `purpose`/cutmix, e, b).
         purpose: names the streams; two trainings with one seed and one purpose draw the same.
         on_epoch: called after every epoch with its 0-based number.
     """
@@ -116,18 +117,23 @@ def _epochs(parameters: Iterable[Tensor], recipe: Recipe) -> Iterator[tuple[int,
     optimiser = optimiser_at(lr)
     for epoch in range(recipe.epochs):
         yield epoch, optimiser
-        if epoch in recipe.decay_epochs:
+        for _ in range(recipe.decay_epochs.count(epoch)):
             lr *= recipe.decay
-            optimiser = optimiser_at(lr)
+            if recipe.decay_resets_momentum:
+                optimiser = optimiser_at(lr)
+            else:
+                optimiser.param_groups[0]["lr"] = lr
 
 
 def _batches(
     source: Source, recipe: Recipe, seed: int, purpose: str, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Augmented images and targets of an epoch, batch by batch."""
-    augment = DSA(recipe.augmentation)
+    """Augmented and mixed images and targets of an epoch, batch by batch."""
+    augmentation = augment.build(recipe.augmentation)
     order = torch.randperm(len(source), generator=generator(seed, f"{purpose}/order", epoch))
     for number, indices in enumerate(order.split(recipe.batch)):
         images, targets = source.batch(indices)
-        draw = augment.draw(generator(seed, f"{purpose}/augment", epoch, number), len(indices))
-        yield augment(images, draw), targets
+        draw = augmentation.draw(generator(seed, f"{purpose}/augment", epoch, number), len(indices))
+        images = augmentation(images, draw)
+        mixing = generator(seed, f"{purpose}/cutmix", epoch, number)
+        yield augment.cutmix(images, targets, source.classes, recipe.cutmix, mixing)

@@ -17,9 +17,11 @@ class Source(Protocol):
 
     Attributes:
         size: side of the images in pixels.
+        classes: number of classes.
     """
 
     size: int
+    classes: int
 
     def __len__(self) -> int:
         """Number of images."""
@@ -34,13 +36,17 @@ class TensorSource:
     Args:
         images: normalised float32 (N, C, H, W), on the device.
         labels: int64 (N,), or soft labels float (N, classes) whose rows sum to 1; same device.
+        classes: number of classes; None is that of the soft labels, or the largest label + 1.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, classes: int | None = None) -> None:
         if len(images) != len(labels):
             raise ValueError(f"{len(images)} images and {len(labels)} labels")
         self.images, self.labels = images, labels
         self.size = images.shape[-1]
+        if classes is None:
+            classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+        self.classes = classes
 
     def __len__(self) -> int:
         """Number of images."""
@@ -63,7 +69,7 @@ class DataSource:
 
     def __init__(self, data: ImageData, normalisation: Normalisation, device: torch.device) -> None:
         self.data, self.normalisation, self.device = data, normalisation, device
-        self.size = data.size
+        self.size, self.classes = data.size, data.classes
         self._labels = torch.as_tensor(data.labels, dtype=torch.int64)
 
     def __len__(self) -> int:

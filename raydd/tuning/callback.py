@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune import Callback
 
 from raydd import files
+from raydd.cadence import MEASURE
 from raydd.tuning.searcher import STATES, outcome_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class StudyCallback(Callback):
 
     def _artifacts(self, number: int) -> None:
         folder = self.study.trial_folder(number)
-        self.tracker.trial_artifacts(number, {"distilled/grid.png": folder / "grid.png"})
+        self.tracker.trial_artifacts(number, {"distilled/grid.png": folder / "grid.png", **pictures(folder)})
 
     def _end(self, number: int, outcome: str, why: str, result: Mapping[str, Any]) -> None:
         if number in self.ended:
@@ -144,11 +145,17 @@ def artifacts(study: Study, number: int) -> dict[str, Path]:
         "distilled/distilled.safetensors": folder / "distilled.safetensors",
         "hyperparameters.json": folder / "hyperparameters.json",
         "error.txt": folder / "error.txt",
+        **pictures(folder),
     }
 
 
+def pictures(folder: Path) -> dict[str, Path]:
+    """What a method drew of a trial's images, by artifact path; see `raydd.registry.Distiller.pictures`."""
+    return {f"pictures/{path.name}": path for path in sorted((folder / "pictures").glob("*.png"))}
+
+
 def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """The MLflow metrics of one report (contracts: fractions, step = iteration)."""
+    """The MLflow metrics of one report (contracts: fractions, step = iteration); measures lose their prefix."""
     keys = [
         key
         for key in result
@@ -156,7 +163,9 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
     ]
     if result["evaluated"]:
         keys += ["val_accuracy", "val_accuracy_std"]
-    return {key: float(result[key]) for key in keys if math.isfinite(float(result[key]))}
+    found = {key: float(result[key]) for key in keys}
+    found |= {key.removeprefix(MEASURE): float(result[key]) for key in result if key.startswith(MEASURE)}
+    return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
 def error_text(trial: Any) -> str:

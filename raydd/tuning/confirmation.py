@@ -2,19 +2,21 @@
 
 Three stages on three kinds of data. The search's own values are estimates, the best of many. Re-ranking
 distils the top trials with fresh seeds and freezes the winner by validation accuracy. The report
-distils winner, default and base with fresh paired seeds and reads test; it chooses nothing. Every
-distillation leaves a `result.json`, so an interrupted confirmation goes on where it stopped.
+distils winner, default and base with fresh paired seeds and reads test, beside baselines that distil
+nothing; it chooses nothing. Every distillation leaves a `result.json`, so an interrupted confirmation
+goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydd import files, registry
+from raydd.distillation import baselines
 from raydd.errors import StageFailed
 from raydd.evaluation import statistics
 from raydd.seeding import derive_seed
@@ -37,13 +39,14 @@ class Arm:
     """One of the settings that are compared.
 
     Attributes:
-        key: name of its folder under `confirm/`: a trial's number, `base` or `random`.
-        name: `winner`, `default`, `base` or `random` in the report; empty in the re-ranking.
+        key: name of its folder under `confirm/`: a trial's number, `base`, or the baseline's name.
+        name: `winner`, `default`, `base` or the baseline's name in the report; empty in the re-ranking.
         title: for tables.
-        short: for verdict lines.
-        method: method that distils, or None for randomly chosen real images.
+        short: for verdict lines; empty where it is in none.
+        method: method that distils, or None for a baseline.
         hyperparameters: that differ from the method's defaults.
         trial: number of the trial it stands for, or None.
+        baseline: one of `confirm.baselines`, or None where a method distils.
     """
 
     key: str
@@ -53,6 +56,12 @@ class Arm:
     method: str | None
     hyperparameters: dict[str, Scalar]
     trial: int | None = None
+    baseline: str | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether it has a run for every report seed, which others can be compared with; `full` is one network."""
+        return self.baseline != "full"
 
 
 def confirm(
@@ -88,7 +97,7 @@ def confirm(
             ray, study, config, arms, report_seeds(config, count), "report", "test", nets, progress
         )
         report = summarise(study, plan, arms, results, ranking)
-        widest = max(part["half_width"] for part in report["differences"] if part["a"] == "winner")
+        widest = widest_interval(report)
         if widest <= config.confirm.half_width or count >= limit or seeds is not None:
             break
         count = min(limit, count + config.confirm.report_seeds)
@@ -173,13 +182,29 @@ def base_arm(plan: Plan) -> Arm | None:
 
 
 def report_arms(study: Study, plan: Plan, winner: int) -> list[Arm]:
-    """Winner, default (unless it is the winner), base and random real images."""
+    """Winner, default (unless it is the winner), base and baselines."""
     arms = [trial_arm(study.trial(winner), plan, "winner")]
     if winner != 0 and study.trial(0).outcome == "complete":
         arms.append(trial_arm(study.trial(0), plan, "default"))
     base = base_arm(plan)
     arms += [base] if base else []
-    return [*arms, Arm("random", "random", "randomly chosen real images", "random", None, {})]
+    return [*arms, *(baseline_arm(name, plan) for name in plan.config.confirm.baselines)]
+
+
+def baseline_arm(name: str, plan: Plan) -> Arm:
+    """The arm of real images that nothing distils; its title says what its figures rest on."""
+    config = plan.config
+    fitted = plan.data.train_and_val() if config.confirm.fit == "train+val" else plan.data
+    spec = baselines.feature_network(main_net(config), fitted, config.confirm.baseline_epochs)
+    network = f"{spec.net} trained {spec.recipe['epochs']} epochs"
+    coreset = f"features of {network} on all of them; one choice: its runs differ by their nets only"
+    title, short = {
+        "random": ("randomly chosen real images", "random"),
+        "herding": (f"training images chosen by herding ({coreset})", "herding"),
+        "k_center": (f"training images chosen by k-center ({coreset})", "k-center"),
+        "full": (f"all training data, {network} (one net, not by the protocol above, in no difference)", ""),
+    }[name]
+    return Arm(name, name, title, short, None, {}, baseline=name)
 
 
 # -- running -------------------------------------------------------------------------------------------
@@ -191,8 +216,8 @@ def report_seeds(config: StudyConfig, count: int) -> list[int]:
 
 
 def finished_seeds(study: Study, arms: Iterable[Arm]) -> int:
-    """Report seeds that every arm has a result for."""
-    folders = [study.folder / "confirm" / arm.key for arm in arms]
+    """Report seeds that every arm has a result for, but for those that have one run only."""
+    folders = [study.folder / "confirm" / arm.key for arm in arms if arm.paired]
     count = 0
     while all((folder / f"report-{count}" / "result.json").exists() for folder in folders):
         count += 1
@@ -212,38 +237,59 @@ def run_units(
 ) -> dict[str, list[dict[str, Any]]]:
     """Results of every (arm, seed), from disk where they exist, otherwise as Ray tasks spread over the cluster.
 
-    Arms are the outer order: where two share a real side, the second finds it in the target bank.
+    Arms are the outer order: where two share a real side, the second finds it in the target bank. What baselines
+    share is made first, beside the distillations, and they wait for it. An arm that is not paired has one result.
 
     Raises:
         StageFailed: a task failed.
     """
-    remote = ray.remote(tasks.distil_and_evaluate).options(
-        **cluster.task_options(config.resources), max_retries=1
-    )
-    pending: dict[Any, tuple[Arm, int]] = {}
-    for arm in arms:
-        for index, seed in enumerate(seeds):
-            where = unit_folder(study, arm, stage, index)
-            if not (where / "result.json").exists():
-                pending[remote.remote(study.folder, asdict(arm), seed, split, nets, where)] = (arm, index)
-    total = len(seeds) * len(arms)
+    wanted = [(arm, index) for arm in arms for index in range(len(seeds) if arm.paired else 1)]
+    missing = [
+        (arm, index)
+        for arm, index in wanted
+        if not (unit_folder(study, arm, stage, index) / "result.json").exists()
+    ]
+
+    def submit(task: Callable[..., Any], *arguments: Any) -> Any:
+        options = {**cluster.task_options(config.resources), "max_retries": 1}
+        return ray.remote(task).options(**options).remote(study.folder, *arguments)
+
+    pending: dict[Any, str] = {}
+    prepared: Any = None
+    if any(baselines.needs_network(arm.baseline) for arm, _ in missing):
+        path = study.folder / "confirm" / "baselines.json"
+        if path.exists():
+            prepared = files.read_json(path)
+        else:
+            progress.message(f"training {nets[0]} on all training images, for the baselines")
+            prepared = submit(tasks.prepare_baselines, nets[0])
+            pending[prepared] = "training the baselines' network"
+    for arm, index in missing:
+        where = unit_folder(study, arm, stage, index)
+        if arm.baseline == "full":
+            reference = submit(tasks.evaluate_full, nets[0], where, prepared)
+        else:
+            waits = prepared if baselines.needs_network(arm.baseline) else None
+            reference = submit(
+                tasks.distil_and_evaluate, asdict(arm), seeds[index], split, nets, where, waits
+            )
+        pending[reference] = f"{stage} of {arm.title}"
+    total = len(wanted) - len(missing) + len(pending)
     progress.units(stage, total - len(pending), total)
     while pending:
         (reference,), _ = ray.wait(list(pending), num_returns=1)
-        arm, index = pending.pop(reference)
+        what = pending.pop(reference)
         try:
-            cluster.fetch(ray, reference, f"{stage} of {arm.title} failed")
+            cluster.fetch(ray, reference, f"{what} failed")
         except StageFailed:
             for other in pending:
                 ray.cancel(other, force=True)
             raise
         progress.units(stage, total - len(pending), total)
-    return {
-        arm.key: [
-            files.read_json(unit_folder(study, arm, stage, i) / "result.json") for i in range(len(seeds))
-        ]
-        for arm in arms
-    }
+    results: dict[str, list[dict[str, Any]]] = {arm.key: [] for arm in arms}
+    for arm, index in wanted:
+        results[arm.key].append(files.read_json(unit_folder(study, arm, stage, index) / "result.json"))
+    return results
 
 
 def unit_folder(study: Study, arm: Arm, stage: str, index: int) -> Path:
@@ -281,7 +327,9 @@ def summarise(
     rows, runs = [], {}
     for net in nets:
         for arm in arms:
-            values = [result["nets"][net] for result in results[arm.key]]
+            values = [result["nets"][net] for result in results[arm.key] if net in result["nets"]]
+            if not values:  # the network that was trained on all data is of one architecture
+                continue
             means = runs[arm.name, net] = [value["mean"] for value in values]
             interval = statistics.interval(means, CONFIDENCE)
             sds = [value["net_sd"] for value in values if math.isfinite(value["net_sd"])]
@@ -290,6 +338,7 @@ def summarise(
                     "name": arm.name,
                     "title": arm.title,
                     "method": arm.method,
+                    "baseline": arm.baseline,
                     "trial": arm.trial,
                     "hyperparameters": arm.hyperparameters,
                     "net": net,
@@ -309,9 +358,9 @@ def summarise(
     net = nets[0]
     first = results[arms[0].key][0]["nets"][net]
     by_name = {arm.name: arm for arm in arms}
-    pairs = [("winner", arm.name) for arm in arms[1:]]
-    # Whether distilling pays at all, without what was tuned.
-    pairs += [(name, "random") for name in ("default", "base") if name in by_name]
+    pairs = [("winner", arm.name) for arm in arms[1:] if arm.paired]
+    if "random" in by_name:  # whether distilling pays at all, without what was tuned
+        pairs += [(name, "random") for name in ("default", "base") if name in by_name]
     compared = [statistics.paired(runs[a, net], runs[b, net]) for a, b in pairs]
     adjusted = statistics.holm([difference.p for difference in compared])
     return {
@@ -352,19 +401,22 @@ def summarise(
     }
 
 
+def widest_interval(report: Mapping[str, Any]) -> float:
+    """Half-width of the winner's widest paired difference; of its own accuracy where it is compared with nothing."""
+    winner = report["arms"][0]
+    own = (winner["high"] - winner["low"]) / 2
+    return max((part["half_width"] for part in report["differences"] if part["a"] == "winner"), default=own)
+
+
 def track(tracker: Tracker, study: Study, report: Mapping[str, Any]) -> None:
     """Put the report on the study's parent run, the confirmed figure as the headline."""
     net = report["arms"][0]["net"]
     metrics = {"search/val_accuracy": report["search_estimate"]["val_accuracy"]}
-    prefixes = {"winner": "confirmed", "default": "default", "base": "base", "random": "random"}
     for arm in report["arms"]:
         if arm["net"] == net:
-            prefix = prefixes[arm["name"]]
-            metrics |= {
-                f"{prefix}/test_accuracy": arm["mean"],
-                f"{prefix}/low": arm["low"],
-                f"{prefix}/high": arm["high"],
-            }
+            prefix = "confirmed" if arm["name"] == "winner" else arm["name"]
+            figures = {"test_accuracy": arm["mean"], "low": arm["low"], "high": arm["high"]}
+            metrics |= {f"{prefix}/{name}": value for name, value in figures.items() if math.isfinite(value)}
     tracker.log_study(metrics, tags={"raydd.winner": str(report["winner"]["trial"])})
     tracker.study_artifacts(
         {

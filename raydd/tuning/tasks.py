@@ -5,6 +5,7 @@ Plain module-level functions with plain arguments, so that they can also be call
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 from raydd import devices, files, jobs
 from raydd.config import StudyConfig
-from raydd.distillation.baselines import random_real
+from raydd.distillation import baselines
 from raydd.errors import TrialDiverged
 from raydd.evaluation import evaluate
 from raydd.jobs import Job
+from raydd.registry import AssetSpec
 from raydd.storage import DistilledSet
+from raydd.training import accuracies
 from raydd.tuning.studies import Study
 
 # One study per worker process: the next task finds data and assets again.
@@ -57,8 +60,85 @@ def measure(folder: Path) -> dict[str, float]:
     return job.method.measure(job.context, job.data, job.assets, seed, job.device)
 
 
+def prepare_baselines(folder: Path, net: str) -> dict[str, Any]:
+    """Train the network that baselines share, or find it, and choose the coresets that the study reports.
+
+    Returns:
+        `baselines.json`: `net`, `epochs`, and the `sha256` of the network, and in `rows` the training images that
+        each coreset chose (see `raydd.distillation.baselines.select`).
+    """
+    config = Study(folder).config
+    job, spec = open_baselines(folder, net)
+    network = job.assets.get(spec)[0]
+    names = [name for name in config.confirm.baselines if name in baselines.CORESETS]
+    rows = baselines.select(network, job.data, job.context.ipc, names, job.compute) if names else {}
+    prepared = {
+        "net": net,
+        "epochs": spec.recipe["epochs"],
+        "sha256": job.assets.record(spec)["sha256"],
+        "rows": {name: chosen.tolist() for name, chosen in rows.items()},
+    }
+    files.write_json(folder / "confirm" / "baselines.json", prepared)
+    return prepared
+
+
+def open_baselines(folder: Path, net: str) -> tuple[Job, AssetSpec]:
+    """The study's job on the images that its report learns from, and the network that baselines share there."""
+    confirm = Study(folder).config.confirm
+    job = open_study_job(folder, confirm.fit)
+    return job, baselines.feature_network(net, job.data, confirm.baseline_epochs)
+
+
+def evaluate_full(folder: Path, net: str, where: Path, prepared: Mapping[str, Any]) -> dict[str, Any]:
+    """Test accuracy of the one network that was trained on all training images.
+
+    Args:
+        folder: the study's folder.
+        net: its architecture.
+        where: folder that receives `result.json`.
+        prepared: by `prepare_baselines`, so that the network is there.
+
+    Returns:
+        `result.json`, as `distil_and_evaluate` gives it.
+    """
+    begun = time.perf_counter()
+    job, spec = open_baselines(folder, net)
+    network = job.assets.get(spec)[0]
+    where.mkdir(parents=True, exist_ok=True)
+    Study(folder).count_test_reading(stage="report", arm="full", seed=spec.seed, nets=[net])
+    (accuracy,) = accuracies([network], job.data.test, job.data.normalisation, job.compute)
+    train, epochs = job.data.train, prepared["epochs"]
+    result = {
+        "seed": spec.seed,
+        "split": "test",
+        "diverged": "",
+        "nets": {
+            net: {
+                "values": [accuracy],
+                "mean": accuracy,
+                "net_sd": math.nan,
+                "protocol": "",
+                "epochs": epochs,
+                "optimisation_steps": epochs * math.ceil(len(train) / spec.recipe["batch"]),
+                "label_regime": "hard",
+            }
+        },
+        "bytes": len(train) * train.channels * train.size**2,  # 8-bit pixels
+        "distill_seconds": 0.0,
+        "seconds": time.perf_counter() - begun,
+    }
+    files.write_json(where / "result.json", result)
+    return result
+
+
 def distil_and_evaluate(
-    folder: Path, arm: Mapping[str, Any], seed: int, split: str, nets: list[str], where: Path
+    folder: Path,
+    arm: Mapping[str, Any],
+    seed: int,
+    split: str,
+    nets: list[str],
+    where: Path,
+    prepared: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One distillation of one arm with a fresh seed, evaluated on `split` by every architecture.
 
@@ -66,11 +146,12 @@ def distil_and_evaluate(
 
     Args:
         folder: the study's folder.
-        arm: `key`, `method` (None: randomly chosen real images) and `hyperparameters`.
+        arm: `key`, and `method` with `hyperparameters`, or `baseline`: a set of real images.
         seed: seed of the distillation, its initial images and the evaluation's networks.
         split: `val` or `test`; a reading of test is counted before it happens.
         nets: architectures to train.
         where: folder that receives `distilled.safetensors` and, last, `result.json`.
+        prepared: what `prepare_baselines` gave; only coresets need it.
 
     Returns:
         `result.json`: per net the accuracies, and the seconds.
@@ -79,7 +160,10 @@ def distil_and_evaluate(
     begun = time.perf_counter()
     job = open_study_job(folder, config.confirm.fit if split == "test" else "train")
     protocol = config.evaluation.protocol or job.method.protocol  # the study's, for every arm
-    distilled, diverged = distil(job, arm, seed)
+    if arm["baseline"] is None:
+        distilled, diverged = distil(job, arm, seed)
+    else:
+        distilled, diverged = real_images(job, arm["baseline"], seed, prepared), ""
     epochs = config.confirm.epochs or config.evaluation.epochs
     distilled = distilled.with_recipe(protocol=protocol, net=nets[0], epochs=epochs)
     where.mkdir(parents=True, exist_ok=True)
@@ -108,9 +192,6 @@ def distil_and_evaluate(
 
 def distil(job: Job, arm: Mapping[str, Any], seed: int) -> tuple[DistilledSet, str]:
     """The arm's distilled set, and why it diverged if it did; the initial images are returned then."""
-    if arm["method"] is None:
-        recipe = job.distiller({}, seed).distilled().recipe
-        return random_real(job.data, job.context, recipe, seed), ""
     if arm["method"] != job.method.name:
         job = job.of_method(arm["method"])
     distiller = job.distiller(arm["hyperparameters"], seed)
@@ -121,6 +202,17 @@ def distil(job: Job, arm: Mapping[str, Any], seed: int) -> tuple[DistilledSet, s
     except TrialDiverged as error:
         return initial, str(error)
     return distiller.distilled(), ""
+
+
+def real_images(job: Job, baseline: str, seed: int, prepared: Mapping[str, Any] | None) -> DistilledSet:
+    """The baseline's set, with the recipe that the study's method is evaluated by."""
+    recipe = job.distiller({}, seed).distilled().recipe
+    if baseline == "random":
+        return baselines.random_real(job.data, job.context, recipe, seed)
+    assert prepared is not None
+    facts = {name: prepared[name] for name in ("net", "epochs", "sha256")}
+    rows = prepared["rows"][baseline]
+    return baselines.selected_real(baseline, rows, facts, job.data, job.context, recipe)
 
 
 def evaluate_net(

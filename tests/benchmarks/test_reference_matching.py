@@ -36,7 +36,7 @@ def test_losses_and_image_gradients_are_ours(
     gradient = loop.loop.image_syn.grad
     assert gradient is not None
     assert gradient.norm() > 1.0
-    mine = distiller.velocity.flatten(0, 1)  # after one step the momentum buffer is the gradient
+    mine = distiller.optimiser.velocity.flatten(0, 1)  # after one step the momentum buffer is the gradient
     assert (mine - gradient).norm() / gradient.norm() < 1e-2
 
     # Later iterations have other networks, real images, augmentations and extractors, and momentum.

@@ -44,7 +44,15 @@ def test_a_plug_in_that_cannot_be_loaded_is_listed_with_the_reason(tmp_path, mon
 
 def test_datasets_are_listed_with_their_facts():
     row = next(line for line in run("datasets").splitlines() if line.split()[:1] == ["digits"])
-    assert [cell for cell in row.split() if cell.isdigit()][:3] == ["8", "1", "10"]
+    assert [cell.strip() for cell in row.split("   ") if cell.strip()] == [
+        "digits",
+        "handwritten digits, small",
+        "8x8 grey",
+        "10",
+        "1797",
+        "0",
+        "part of scikit-learn",
+    ]
     assert "or a folder:" in run("datasets")
 
 

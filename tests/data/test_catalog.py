@@ -7,9 +7,9 @@ from raydd.data import catalog, load_data, names
 
 
 def test_the_catalog_is_sorted_and_says_what_digits_are():
-    assert names() == ["cifar10", "digits"]
+    assert names() == ["cifar10", "cifar100", "digits", "fashionmnist", "mnist", "svhn"]
     assert [info.name for info in catalog()] == names()
-    digits = catalog()[1]
+    digits = catalog()[2]
     data = load_data("digits")
     assert (digits.channels, digits.size, digits.classes) == (data.channels, data.size, data.classes)
     assert digits.train == len(data.train) + len(data.val) + len(data.test)

@@ -94,7 +94,8 @@ def test_an_unknown_name_gets_the_nearest_one():
     with pytest.raises(DataError) as caught:
         load_data("cifr10")
     assert str(caught.value) == (
-        "unknown dataset 'cifr10': did you mean 'cifar10'? (allowed: cifar10, digits); "
+        "unknown dataset 'cifr10': did you mean 'cifar10'? "
+        "(allowed: cifar10, cifar100, digits, fashionmnist, mnist, svhn); "
         "a folder is written with a separator, as ./cifr10"
     )
 

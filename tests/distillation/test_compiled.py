@@ -13,7 +13,7 @@ import torch
 from raydd import nets
 from raydd.data import DataSplits
 from raydd.devices import Compute
-from raydd.distillation import DM, IID, RealSide
+from raydd.distillation import DM, IID, FreshRealSide
 from raydd.nets import Network, Passes
 from raydd.registry import Context
 from trainables.dm import DMHyperparameters
@@ -73,7 +73,7 @@ def test_an_interrupted_run_continues_bit_for_bit(data: DataSplits, context: Con
 @pytest.mark.parametrize("net", ["convnet-w8", "resnet18-w2"])
 def test_covariances_do_not_change_a_bit_of_the_means(data: DataSplits, way: Way, net: str) -> None:
     def means(covariances: bool) -> torch.Tensor:
-        return RealSide(data, net, 10, "color_crop", covariances, 0, Compute(CPU, *way)).at(0).means
+        return FreshRealSide(data, net, 10, "color_crop", covariances, 0, Compute(CPU, *way)).at(0).means
 
     assert torch.equal(means(True), means(False))
 
@@ -95,7 +95,7 @@ def test_the_losses_are_those_of_the_uncompiled_float32_run(
     exact, found = iid(data, context, ("fp32", False)), iid(data, context, way)
     tolerance = 1e-5 if way[0] == "fp32" else 1e-2
     assert found.step() == pytest.approx(exact.step(), rel=tolerance)
-    gradients = [distiller.velocity for distiller in (exact, found)]
+    gradients = [distiller.optimiser.velocity for distiller in (exact, found)]
     error = (gradients[0] - gradients[1]).norm() / gradients[0].norm()
     assert error.item() < (1e-2 if way[0] == "fp32" else 5e-2)
 

@@ -133,7 +133,7 @@ def test_what_does_not_act_is_not_computed(
     assert set(iid(data, context, pool, lambda_cm=0.0).step()) == {"dm", "cc", "total"}
     single = dataclasses.replace(context, ipc=1)
     assert set(iid(data, single, no_pool).step()) == {"dm", "total"}
-    monkeypatch.setattr("raydd.distillation.iid.local_covariance", None)
+    monkeypatch.setattr("raydd.distillation.iid_terms.local_covariance", None)
     assert set(iid(data, context, pool, lambda_cm=0.0).step()) == {"dm", "cc", "total"}
 
 
@@ -180,8 +180,7 @@ def test_every_network_of_the_pool_gets_its_turn_by_seed_and_iteration(
         distiller = iid(data, context, pool, seed=seed)
         chosen = []
         for iteration in range(20):
-            distiller.iteration = iteration
-            chosen.append([net is distiller._extractor() for net in pool].index(True))
+            chosen.append([net is distiller.iid.extractor(iteration) for net in pool].index(True))
         return chosen
 
     assert turns(0) == turns(0)

@@ -12,14 +12,14 @@ from raydd import nets
 from raydd.augment import DSA
 from raydd.data import DataSplits
 from raydd.devices import Compute
-from raydd.distillation import RealSide, Targets, local_covariance
+from raydd.distillation import FreshRealSide, Targets, local_covariance
 from raydd.seeding import generator
 
 CPU = Compute(torch.device("cpu"))
 STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
 
-def real_side(data: DataSplits, **changes: Any) -> RealSide:
+def real_side(data: DataSplits, **changes: Any) -> FreshRealSide:
     arguments: dict[str, Any] = {
         "net_spec": "convnet-w8",
         "batch_real": 10,
@@ -28,10 +28,10 @@ def real_side(data: DataSplits, **changes: Any) -> RealSide:
         "seed": 0,
         "compute": CPU,
     }
-    return RealSide(data, **{**arguments, **changes})
+    return FreshRealSide(data, **{**arguments, **changes})
 
 
-def in_parts(data: DataSplits, part: int, **changes: Any) -> RealSide:
+def in_parts(data: DataSplits, part: int, **changes: Any) -> FreshRealSide:
     side = real_side(data, **changes)
     side.passes.part = part
     return side

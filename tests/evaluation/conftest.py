@@ -61,7 +61,7 @@ def distilled(data: DataSplits) -> DistilledSet:
         pixels=NORMALISATION.apply(data.train.take(indices)),
         targets=torch.arange(3).repeat_interleave(4),
         manifest={
-            "schema": 1,
+            "schema": 2,
             "method": "real",
             "ipc": 4,
             "classes": 3,
@@ -69,6 +69,7 @@ def distilled(data: DataSplits) -> DistilledSet:
             "size": 8,
             "data": {"name": data.name, "fingerprint": data.fingerprint, "split": data.split},
             "normalisation": {"mean": [0.5], "std": [0.25]},
+            "pixels": "normalised",
             "decode": {"kind": "identity"},
             "evaluation": {
                 "protocol": "dsa",

@@ -11,7 +11,7 @@ from raydd import nets
 from raydd.data import DataSplits
 from raydd.devices import Compute
 from raydd.errors import ConfigError, DataError
-from raydd.evaluation import Evaluation, evaluate
+from raydd.evaluation import Evaluation, evaluate, protocols
 from raydd.seeding import generator
 from raydd.storage import DistilledSet
 from raydd.training import Recipe, TensorSource, accuracies, fit
@@ -83,7 +83,9 @@ def test_steps_epochs_and_labels_are_reported(distilled: DistilledSet, data: Dat
     assert found.label_regime == "hard"
     assert found.seconds > 0.0
     many = dataclasses.replace(
-        distilled, pixels=distilled.pixels.repeat(22, 1, 1, 1), targets=distilled.targets.repeat(22)
+        distilled,
+        pixels=distilled.pixels.repeat_interleave(22, 0),
+        targets=distilled.targets.repeat_interleave(22),
     )
     assert quick(many, data, repeats=1).optimisation_steps == 14  # 264 images are two batches
 
@@ -103,6 +105,61 @@ def test_only_an_augmenting_protocol_augments(distilled: DistilledSet, data: Dat
     plain = with_manifest(distilled, evaluation={**distilled.recipe, "augmentation": ""})
     assert quick(plain, data).values == quick(distilled, data, protocol="dc").values
     assert quick(distilled, data).values != quick(distilled, data, protocol="dc").values
+
+
+@pytest.mark.parametrize(("own", "cutmix"), [({}, 0.5), ({"cutmix": 0.25}, 0.25), ({"cutmix": 0.0}, 0.0)])
+def test_idc_mixes_with_the_sets_own_probability_or_with_its_own(
+    own: dict[str, float], cutmix: float, distilled: DistilledSet, other_test: DataSplits
+) -> None:
+    """Tested on noise, where small differences between networks are seen."""
+    recipe = {"protocol": "idc", "net": NET, "epochs": None, "augmentation": "idc:color_crop", **own}
+    mixed = with_manifest(distilled, evaluation=recipe)
+    found = quick(mixed, other_test, repeats=4, epochs=40, seed=3, allow_other_data=True)
+    assert (found.protocol, found.epochs, found.optimisation_steps) == ("idc", 40, 40)
+    expected = Recipe(
+        epochs=40,
+        batch=64,
+        decay_epochs=(25, 32),
+        decay=0.2,
+        augmentation="idc:color_crop",
+        cutmix=cutmix,
+        decay_resets_momentum=False,
+    )
+    source = TensorSource(mixed.images(), mixed.labels())
+    for i in range(4):
+        net = nets.build(NET, channels=1, size=8, classes=3, generator=generator(3, "evaluation/net", i))
+        fit(net, source, expected, CPU, seed=3, purpose=f"evaluation/{i}")
+        assert found.values[i] == accuracies([net], other_test.test, other_test.normalisation, CPU)[0]
+
+
+def test_decoded_images_are_trained_on_with_their_own_labels(
+    distilled: DistilledSet, data: DataSplits
+) -> None:
+    cells = with_manifest(distilled, decode={"kind": "cells", "factor": 2, "form": "single"})
+    assert cells.labels().tolist() == [0] * 16 + [1] * 16 + [2] * 16
+    many = quick(cells, data, protocol="idc", repeats=1, epochs=2)
+    assert many.optimisation_steps == 2  # 48 images are one batch of 64
+    net = nets.build(NET, channels=1, size=8, classes=3, generator=generator(0, "evaluation/net", 0))
+    recipe = protocols.get("idc").recipe(data.augmentation, 2)
+    fit(net, TensorSource(cells.images(), cells.labels()), recipe, CPU, seed=0, purpose="evaluation/0")
+    assert many.values == (accuracies([net], data.test, data.normalisation, CPU)[0],)
+
+
+def test_steps_choose_the_epochs_that_come_nearest(distilled: DistilledSet, data: DataSplits) -> None:
+    many = dataclasses.replace(
+        distilled,
+        pixels=distilled.pixels.repeat_interleave(22, 0),
+        targets=distilled.targets.repeat_interleave(22),
+    )
+    few = quick(distilled, data, epochs=None, steps=20, repeats=1)  # one batch an epoch
+    assert (few.epochs, few.optimisation_steps) == (19, 20)
+    assert few == quick(distilled, data, epochs=19, repeats=1)
+    wide = quick(many, data, epochs=None, steps=20, repeats=1)  # 264 images are two batches of 256
+    assert (wide.epochs, wide.optimisation_steps) == (9, 20)
+    narrow = quick(many, data, epochs=None, steps=20, repeats=1, protocol="idc")  # and five of 64
+    assert (narrow.epochs, narrow.optimisation_steps) == (4, 20)
+    least = quick(many, data, epochs=None, steps=1, repeats=1)
+    assert (least.epochs, least.optimisation_steps) == (1, 4)
 
 
 def test_validation_does_not_read_the_test_images(
@@ -164,6 +221,8 @@ def test_soft_labels_are_used_where_the_set_has_them(distilled: DistilledSet, da
         ({"net": "convet"}, r"net: unknown net 'convet': did you mean 'convnet'\?"),
         ({"repeats": 0}, "evaluation.repeats: must be at least 1, got 0"),
         ({"epochs": 0}, "evaluation.epochs: must be at least 1, got 0"),
+        ({"epochs": 5, "steps": 9}, r"evaluation.steps: give steps or epochs, not both \(got 9 and 5\)"),
+        ({"epochs": None, "steps": 0}, "evaluation.steps: must be at least 1, got 0"),
         ({"device": "tpu"}, "device: 'tpu' is not one of auto, cpu, cuda, cuda:N"),
     ],
 )

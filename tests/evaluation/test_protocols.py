@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import math
+
 import pytest
+import torch
 
 from raydd.errors import ConfigError
 from raydd.evaluation import PROTOCOLS, names, protocols
 
 
-def test_names_are_dc_and_dsa() -> None:
-    assert names() == ["dc", "dsa"]
+def test_names_are_sorted() -> None:
+    assert names() == ["dc", "dsa", "idc"]
 
 
 @pytest.mark.parametrize(
@@ -37,14 +40,91 @@ def test_e_plus_one_epochs_are_run_and_the_rate_drops_after_epoch_half_e_plus_on
     }
 
 
+@pytest.mark.parametrize(
+    ("epochs", "run", "drops"),
+    [
+        (None, 1000, [665, 832]),
+        (2000, 2000, [1332, 1665]),
+        (300, 300, [199, 249]),
+        (7, 7, [3, 4]),
+        (2, 2, [0, 0]),
+    ],
+)
+def test_idc_runs_e_epochs_and_the_rate_drops_when_two_thirds_and_five_sixths_are_done(
+    epochs: int | None, run: int, drops: list[int]
+) -> None:
+    assert PROTOCOLS["idc"].recipe("idc:color_crop", epochs).to_json() == {
+        "epochs": run,
+        "batch": 64,
+        "lr": 0.01,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "decay_epochs": drops,
+        "decay": 0.2,
+        "augmentation": "idc:color_crop",
+        "cutmix": 0.5,
+        "decay_resets_momentum": False,
+    }
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 4, 5, 6, 7, 10, 100, 300, 1000])
+def test_the_rates_of_idc_are_those_of_torchs_multi_step_schedule(epochs: int) -> None:
+    recipe = PROTOCOLS["idc"].recipe("", epochs)
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(
+        optimiser, milestones=[2 * epochs // 3, 5 * epochs // 6], gamma=0.2
+    )
+    for epoch in range(epochs):
+        ours = recipe.lr * recipe.decay ** sum(past < epoch for past in recipe.decay_epochs)
+        assert ours == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-12)
+        optimiser.step()
+        scheduler.step()
+
+
+def test_one_epoch_of_idc_has_the_full_rate() -> None:
+    recipe = PROTOCOLS["idc"].recipe("", 1)
+    assert (recipe.epochs, recipe.decay_epochs) == (1, ())
+
+
+def test_a_sets_own_cutmix_goes_before_the_protocols_and_dc_and_dsa_never_mix() -> None:
+    assert [PROTOCOLS["idc"].recipe("", 5, own).cutmix for own in (None, 0.0, 0.3, 1.0)] == [
+        0.5,
+        0.0,
+        0.3,
+        1.0,
+    ]
+    for name in ("dc", "dsa"):
+        assert [PROTOCOLS[name].recipe("", 5, own).cutmix for own in (None, 0.0, 1.0)] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["dc", "dsa", "idc"])
+@pytest.mark.parametrize("images", [1, 10, 64, 65, 200, 256, 257, 1000])
+def test_the_epochs_for_a_number_of_steps_are_those_that_come_nearest(name: str, images: int) -> None:
+    protocol = PROTOCOLS[name]
+
+    def steps_of(epochs: int) -> int:
+        recipe = protocol.recipe("", epochs)
+        return recipe.epochs * math.ceil(images / recipe.batch)
+
+    for steps in (1, 2, 3, 7, 10, 100, 333):
+        found = protocol.epochs_near(steps, images)
+        distances = [abs(steps_of(epochs) - steps) for epochs in range(1, 400)]
+        assert found == distances.index(min(distances)) + 1
+
+
 @pytest.mark.parametrize("epochs", [0, -3])
 def test_less_than_one_epoch_is_refused(epochs: int) -> None:
     with pytest.raises(ConfigError, match=rf"evaluation.epochs: must be at least 1, got {epochs}"):
         PROTOCOLS["dc"].recipe("", epochs)
 
 
+def test_less_than_one_step_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"evaluation.steps: must be at least 1, got 0"):
+        PROTOCOLS["dc"].epochs_near(0, 10)
+
+
 def test_an_unknown_protocol_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown protocol 'dsaa': did you mean 'dsa'\? \(allowed: dc, dsa\)"
+        ConfigError, match=r"unknown protocol 'dsaa': did you mean 'dsa'\? \(allowed: dc, dsa, idc\)"
     ):
         protocols.get("dsaa")

@@ -21,7 +21,14 @@ SMALL = {
         },
     },
     "evaluation": {"net": "convnet-w8", "epochs": 4, "repeats": 2},
-    "confirm": {"top": 1, "rerank_seeds": 1, "report_seeds": 2, "max_report_seeds": 2, "repeats": 1},
+    "confirm": {
+        "top": 1,
+        "rerank_seeds": 1,
+        "report_seeds": 2,
+        "max_report_seeds": 2,
+        "repeats": 1,
+        "baseline_epochs": 2,
+    },
     "tracking": {"uri": None},
 }
 

@@ -85,7 +85,10 @@ def test_mlflow_holds_one_parent_with_one_child_a_trial_all_finished(finished):
     assert {child.data.tags["raydd.outcome"] for child in children} == {"complete"}
     winner = next(arm for arm in result.report["arms"] if arm["name"] == "winner")
     assert parent.data.metrics["confirmed/test_accuracy"] == pytest.approx(winner["mean"])
-    assert parent.data.metrics["random/test_accuracy"] >= 0
+    for arm in result.report["arms"][-4:]:
+        assert parent.data.metrics[f"{arm['name']}/test_accuracy"] == pytest.approx(arm["mean"])
+    assert "herding/low" in parent.data.metrics
+    assert "full/low" not in parent.data.metrics
     for child, trial in zip(children, study.trials()):
         assert child.data.metrics["val_accuracy"] == pytest.approx(trial.val_accuracy)
         assert set(child.data.params) == set(trial.hyperparameters)
@@ -104,9 +107,12 @@ def test_the_default_store_is_one_sqlite_file_with_artifacts_under_the_home(fini
 def test_test_data_were_read_once_for_every_arm_and_seed_and_only_in_the_report(finished):
     study, result = finished
     ledger = files.read_jsonl(study.folder / "test_ledger.jsonl")
-    arms = len(result.report["arms"])
-    assert arms in (3, 4)
-    assert len(ledger) == arms * 2 == result.report["test_readings"]
+    names = [arm["name"] for arm in result.report["arms"]]
+    assert names[-4:] == ["random", "herding", "k_center", "full"]
+    assert [name for name in names if name != "default"] == ["winner", "base", *names[-4:]]
+    assert (
+        len(ledger) == (len(names) - 1) * 2 + 1 == result.report["test_readings"]
+    )  # full data are one network
     assert {row["stage"] for row in ledger} == {"report"}
 
 
@@ -122,6 +128,23 @@ def test_random_images_of_the_report_are_what_the_winner_started_from(finished):
         assert random.manifest["iteration"] == 0
         assert not torch.equal(random.pixels, tuned.pixels)
         assert (random.pixels - tuned.pixels).abs().mean() < 0.5
+
+
+def test_coresets_are_one_choice_and_full_data_one_network(finished):
+    study, result = finished
+    confirm = study.folder / "confirm"
+    chosen = [
+        [
+            (confirm / name / f"report-{index}" / "distilled.safetensors").read_bytes()
+            for name in ("herding", "k_center")
+        ]
+        for index in range(2)
+    ]
+    assert chosen[0] == chosen[1]
+    assert chosen[0][0] != chosen[0][1]
+    assert [path.name for path in (confirm / "full").iterdir()] == ["report-0"]
+    assert {one["b"] for one in result.report["differences"]} >= {"base", "random", "herding", "k_center"}
+    assert "full" not in {one["b"] for one in result.report["differences"]}
 
 
 def test_the_same_command_gives_the_same_trials_and_bit_equal_sets(finished, tmp_path, small, run):
@@ -158,7 +181,8 @@ def test_shuffled_test_labels_change_no_figure_before_the_report(tmp_path, small
     for shuffle in (False, True):
         folder = tmp_path / ("shuffled" if shuffle else "true")
         write_digits(folder, shuffle)
-        config = small(tmp_path / f"home-{shuffle}", "s", search__trials=3, data__name=str(folder))
+        changes = {"search__trials": 3, "data__name": str(folder), "confirm__baselines": ["random"]}
+        config = small(tmp_path / f"home-{shuffle}", "s", **changes)
         studies.append(run(config))
     (one, first), (other, second) = studies
     for number in range(3):
@@ -195,6 +219,7 @@ def cut(arguments, reached, kind, log):
 
 def test_an_interrupted_study_closes_its_runs_and_resumes_to_the_same_images(tmp_path, small, run):
     changes = {"iterations": 60, "search__trials": 3, "search__scheduler": "none"}
+    changes["confirm__baselines"] = ["random"]
     whole, _ = run(small(tmp_path / "whole", "cut", **changes))
     config = small(tmp_path / "cut", "cut", **changes)
     path, log = tmp_path / "study.yaml", tmp_path / "log"
@@ -265,6 +290,7 @@ def plugin(tmp_path_factory):
         "confirm.rerank_seeds": 1,
         "confirm.report_seeds": 2,
         "confirm.max_report_seeds": 2,
+        "confirm.baselines": "[random]",
         "evaluation.net": "convnet-w8",
         "search.concurrency": 1,
     }

@@ -150,3 +150,25 @@ def test_a_published_setting_that_loses_to_random_images_is_said(report):
     )
     assert "better than the base" not in text
     assert "not pay" not in text
+
+
+def test_coresets_that_win_or_draw_are_said_too(report):
+    report["differences"] += [
+        difference("herding", -0.021, True, "winner - herding = -2.1 [-2.9, -1.3]"),
+        difference("k_center", 0.001, False, "winner - k-center: not resolved"),
+    ]
+    text = confirmation.text(report)
+    assert (
+        "Real images chosen by herding are better than the winner, by +2.1 points: on these data, distilling with "
+        "these settings does not pay." in text
+    )
+    assert "The winner is not shown to be better than real images chosen by k-center." in text
+    assert "Randomly chosen" not in text
+
+
+def test_full_data_are_one_net_without_interval_or_spread(report):
+    full = arm("full", "all training data, convnet trained 30 epochs", 0.848, n=1)
+    report["arms"].append({**full, "net_sd": None, "optimisation_steps": 5280, "bytes": 138_240_000})
+    text = confirmation.text(json.loads(json.dumps(report)))
+    assert row(text, "full")[3:] == ["84.8", "one", "net", "1", "-", "-", "5280", "138.2", "MB"]
+    assert "\nfull: all training data, convnet trained 30 epochs\n" in text

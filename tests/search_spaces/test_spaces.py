@@ -1,4 +1,4 @@
-"""What DM and IID search, which published settings they carry, and what trial 0 is called."""
+"""What the methods search, which published settings they carry, and what trial 0 is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from raydd.registry import Context
-from search_spaces import dm, iid
+from search_spaces import dm, idc, idm, iid, udd
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -86,9 +86,9 @@ def test_what_is_fixed_or_without_effect_is_not_suggested(fixed: dict, searched:
     assert seen == searched
 
 
-@pytest.mark.parametrize("method", [dm, iid])
+@pytest.mark.parametrize("method", [dm, idc, idm, iid, udd])
 @pytest.mark.parametrize("ipc", [1, 10, 50, 100])
-@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "digits"])
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "svhn", "mnist", "fashionmnist", "digits"])
 def test_published_points_replay_through_the_space_unchanged(method: Any, dataset: str, ipc: int) -> None:
     where = context(dataset, ipc)
     for point in method.points(where):
@@ -96,6 +96,92 @@ def test_published_points_replay_through_the_space_unchanged(method: Any, datase
         assert method.space(trial, where) == point
         for name, distribution in trial.distributions.items():
             assert distribution._contains(distribution.to_internal_repr(point[name]))
+
+
+def on_idm(**other: Any) -> Context:
+    return context(**{**other, "fixed": {"base": "idm", **other.get("fixed", {})}})
+
+
+def test_idm_searches_step_size_entropy_weight_and_parts() -> None:
+    factors = set()
+    for values, distributions in draws(idm.space, context()):
+        factors.add(values["factor"])
+        assert set(values) == {"lr_img", "ce_weight", "factor"}
+        assert distributions["ce_weight"] == optuna.distributions.FloatDistribution(0.05, 3.0, log=True)
+    assert factors == {1, 2, 3}
+    fixed = {"lr_img": 1.0, "ce_weight": 0.0, "factor": 2}
+    assert idm.space(optuna.trial.FixedTrial({}), context(fixed=fixed)) == {}
+
+
+def test_iid_on_idm_searches_both_and_at_ipc_1_its_terms_with_several_parts_only() -> None:
+    own, terms = {"lr_img", "ce_weight", "factor"}, {"lambda_cc", "lambda_cm", "cc_form"}
+    for values, _ in draws(iid.space, on_idm()):
+        assert set(values) - {"beta"} == own | terms
+    for values, _ in draws(iid.space, on_idm(ipc=1)):
+        assert set(values) - {"beta"} == (own if values["factor"] == 1 else own | terms)
+    for values, _ in draws(iid.space, on_idm(ipc=1, fixed={"factor": 1})):
+        assert set(values) == {"lr_img", "ce_weight"}
+    (point,) = iid.points(on_idm())
+    assert iid.space(optuna.trial.FixedTrial(point), on_idm()) == point
+    values, name = iid.published_for(on_idm(ipc=1))
+    assert (values["lambda_cm"], values["batch_real"], values["net_generate_interval"]) == (0.03, 5000, 5)
+    assert name == "CIFAR-10's published setting, carried over"
+
+
+def test_idc_decodes_several_ways_only_where_an_image_holds_several() -> None:
+    seen = set()
+    for values, distributions in draws(idc.space, context()):
+        assert ("decode" in values) == (values["factor"] > 1)
+        assert distributions["lr_img"] == optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)
+        seen.add((values["metric"], values["factor"], values.get("decode")))
+    assert {metric for metric, _, _ in seen} == {"mse", "l1", "l1_mean", "cos"}
+    assert {decode for _, _, decode in seen} == {None, "single", "multi"}
+
+
+def test_idc_carries_the_authors_settings_for_each_dataset() -> None:
+    assert idc.points(context()) == [{"lr_img": 5e-3, "metric": "mse", "factor": 2, "decode": "single"}]
+    assert idc.published_for(context())[0]["n_data"] == 2000
+    assert idc.published_for(context("svhn"))[0]["n_data"] == 500
+    mnist, _ = idc.published_for(context("mnist"))
+    assert (mnist["metric"], mnist["lr_img"], mnist["cutmix"], mnist["eval_cutmix"]) == ("l1", 1e-4, 0.0, 0.0)
+    whole, _ = idc.published_for(context("mnist", fixed={"factor": 1}))
+    assert "cutmix" not in whole
+    assert (whole["factor"], whole["n_data"]) == (1, 500)
+    svhn, _ = idc.published_for(context("svhn", 1, fixed={"factor": 1}))
+    assert svhn["eval_augmentation"] == "idc:color_crop_cutout_scale_rotate"
+    assert "eval_cutmix" not in idc.published_for(context("svhn", 10, fixed={"factor": 1}))[0]
+
+
+def test_udd_draws_what_a_policy_has_and_never_a_control() -> None:
+    policies = set()
+    always = {
+        "lr_img",
+        "metric",
+        "factor",
+        "grid_size",
+        "region_scale",
+        "regions",
+        "policy",
+        "research_every",
+    }
+    always |= {"lambda_cfc", "cfc_tau"}
+    for values, distributions in draws(udd.space, context()):
+        policies.add(values["policy"])
+        own = {"scheme"} if values["policy"] == "response" else {"jitter_std", "jitter_draws"}
+        source = {"region_source"} if values["factor"] > 1 else set()
+        assert set(values) == always | own | source
+        assert 2 <= values["grid_size"] <= 6
+        assert 1 / 3 <= values["region_scale"] <= 5 / 6
+        assert distributions["lambda_cfc"] == optuna.distributions.FloatDistribution(1e-3, 1e2, log=True)
+    assert policies == {"response", "jitter"}
+    assert "cfc_tau" not in draws(udd.space, context(fixed={"lambda_cfc": 0.0}))[0][0]
+
+
+def test_udd_has_no_published_setting_and_says_whose_it_takes() -> None:
+    assert udd.points(context()) == []
+    values, name = udd.published_for(context())
+    assert values["metric"] == "mse"
+    assert name == "UDD's defaults on IDC's setting (published setting)"
 
 
 def test_the_published_settings_are_the_authors() -> None:
@@ -131,5 +217,6 @@ def test_the_name_of_trial_0_admits_what_was_fixed_otherwise() -> None:
 
 
 def test_spaces_need_no_torch() -> None:
-    code = "import sys, search_spaces.dm, search_spaces.iid; sys.exit('torch' in sys.modules)"
+    modules = ", ".join(f"search_spaces.{name}" for name in ("dm", "idc", "idm", "iid", "udd"))
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

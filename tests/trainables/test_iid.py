@@ -9,12 +9,14 @@ import pydantic
 import pytest
 import torch
 
+from raydd import nets
 from raydd.data import load_data
 from raydd.devices import Compute
 from raydd.formation import initial_images
 from raydd.registry import Context
 from raydd.storage import AssetStore
 from raydd.training import Recipe
+from trainables.idm import IDM
 from trainables.iid import IID, IIDHyperparameters
 
 CPU = torch.device("cpu")
@@ -44,7 +46,11 @@ def test_defaults_are_the_authors_then_what_is_fixed() -> None:
         {"cc_form": "exp"},
         {"pool_size": 0},
         {"pool_epochs": 0},
-        {"base": "idm"},
+        {"base": "idc"},
+        {"factor": 2},
+        {"init": "mix"},
+        {"update": "per_class"},
+        {"base": "idm", "factor": 0},
     ],
 )
 def test_values_out_of_bounds_are_refused(values: dict) -> None:
@@ -67,11 +73,44 @@ def test_without_class_centralisation_there_is_no_pool() -> None:
     assert IID.assets(context(fixed={"lambda_cc": 1e-3})) != []
 
 
-def test_at_ipc_1_the_user_is_told_what_vanishes() -> None:
-    assert IID.notes(context(ipc=1)) == [
-        "At IPC 1 on DM both terms of IID have no gradient: IID equals DM, and lr_img alone is searched."
-    ]
-    assert IID.notes(context(ipc=2)) == []
+def test_at_ipc_1_the_user_is_told_what_vanishes_and_elsewhere_how_little_is_published() -> None:
+    (line,) = IID.notes(context(ipc=1))
+    assert "IID equals DM" in line
+    (line,) = IID.notes(context(ipc=1, fixed={"base": "idm", "factor": 1}))
+    assert "IID equals IDM" in line
+    for other in ({"ipc": 1, "fixed": {"base": "idm"}}, {"ipc": 2}, {"dataset": "svhn"}):
+        assert IID.notes(context(**other)) == [
+            "IID has one published setting, CIFAR-10 at IPC 10; trial 0 carries it over."
+        ]
+    assert IID.notes(context()) == []
+
+
+def test_on_idm_the_defaults_are_those_of_iid_on_idm_and_of_idms_own_queue() -> None:
+    where = context(fixed={"base": "idm"})
+    values = IID.defaults(where).model_dump()
+    expected = {
+        "lr_img": 0.2,
+        "lambda_cc": 0.01,
+        "lambda_cm": 0.03,
+        "ce_weight": 0.5,
+        "factor": 2,
+        "init": "mix",
+    }
+    assert {name: values[name] for name in expected} == expected
+    assert (values["update"], values["batch_real"]) == ("per_class", 256)
+    single = IID.defaults(context(ipc=1, fixed={"base": "idm"}))
+    assert (single.batch_real, single.net_generate_interval) == (5000, 5)
+    assert (IID.base_of(where), IID.base_of(context())) == ("idm", "dm")
+    assert IID.default_name(where) == "published setting"
+
+
+def test_a_trial_on_idm_is_idms_work_and_the_extractors() -> None:
+    where = context(fixed={"base": "idm"})
+    values = IID.defaults(where).model_dump()
+    own = {name: values[name] for name in IDM.hyperparameters.model_fields}
+    extractor = nets.gigaflops("resnet18", channels=3, size=32, classes=10)
+    assert IID.gigaflops(where, values) == pytest.approx(IDM.gigaflops(where, own) + 2 * 10 * 40 * extractor)
+    assert IID.training_images(where, values) == 400
 
 
 def test_d95_is_measured_on_the_initial_images_under_the_pool(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from raydd import registry
 from raydd.data import DataSplits, load_data
 from raydd.devices import Compute
-from raydd.distillation import DM, IID
+from raydd.distillation import DM, IDC, IDM, IID, UDD
 from raydd.files import file_digest
 from raydd.registry import Context, Method
 from raydd.storage import AssetStore, DistilledSet
@@ -33,6 +33,23 @@ SMALL: dict[str, dict[str, Any]] = {
         "lambda_cm": 0.1,
         "pool_net": "convnet-w4",
         "pool_epochs": 1,
+    },
+    "idm": {
+        "net": "convnet-w8",
+        "batch_real": 8,
+        "net_generate_interval": 2,
+        "model_train_steps": 2,
+        "batch_train": 16,
+    },
+    "idc": {"net": "convnet-w8", "batch_real": 8, "inner_loop": 2, "n_data": 16, "batch_train": 8},
+    "udd": {
+        "net": "convnet-w8",
+        "batch_real": 8,
+        "inner_loop": 2,
+        "n_data": 16,
+        "batch_train": 8,
+        "proxy_net": "convnet-w4",
+        "proxy_epochs": 1,
     },
 }
 
@@ -111,7 +128,10 @@ def test_a_method_describes_itself(name: str) -> None:
     assert method.title
     assert method.reference
     assert method.real_side <= set(defaults.model_dump())
-    assert method.base in (None, *registry.names())
+    context = Context("cifar10", 3, 32, 10, 10, 100)
+    assert method.base_of(context) in (None, *registry.names())
+    assert method.base == method.base_of(context)
+    assert method.gigaflops(context, method.defaults(context).model_dump()) > 0
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
@@ -132,12 +152,27 @@ def test_the_distillers_are_those_of_the_methods(tmp_path: Path) -> None:
     data = load_data("digits")
     store = AssetStore(tmp_path, data, Compute(CPU))
     kinds = {}
-    for name in ("dm", "iid"):
+    for name in ("dm", "iid", "idm", "idc"):
         method, context = registry.get(name), context_of(data, name, ipc=1)
         distiller = method.distiller(method.defaults(context), context, data, store, 0, CPU)
         kinds[name] = type(distiller)
         assert distiller.distilled().manifest["method"] == name
-        assert distiller.distilled().recipe["augmentation"] == data.augmentation
-    assert kinds == {"dm": DM, "iid": IID}
+        assert distiller.distilled().recipe["protocol"] == method.protocol
+    assert kinds == {"dm": DM, "iid": IID, "idm": IDM, "idc": IDC}
     assert not tmp_path.joinpath("assets").exists()  # at IPC 1 no pool was trained
     assert list(tmp_path.iterdir()) == []
+    context = context_of(data, "udd", ipc=1)
+    values = registry.get("udd").defaults(context)
+    assert isinstance(registry.get("udd").distiller(values, context, data, store, 0, CPU), UDD)
+    assert [path.name.split("-")[0] for path in tmp_path.iterdir() if path.is_dir()] == ["features"]
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_the_default_set_has_as_many_training_images_as_the_method_says(name: str, tmp_path: Path) -> None:
+    data = load_data("digits")
+    context = context_of(data, name)
+    method = registry.get(name)
+    values = method.defaults(context)
+    store = AssetStore(tmp_path, data, Compute(CPU))
+    distilled = method.distiller(values, context, data, store, 0, CPU).distilled()
+    assert len(distilled.images()) == method.training_images(context, values.model_dump())

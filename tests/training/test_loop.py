@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raydd import nets
-from raydd.augment import DSA
+from raydd.augment import DSA, build, cutmix
 from raydd.data import ArrayImages
 from raydd.devices import Compute
 from raydd.normalisation import Normalisation
@@ -84,7 +86,7 @@ class Recorder:
 
     def __init__(self, n: int) -> None:
         self.inner = TensorSource(images(n), labels(n))
-        self.size = self.inner.size
+        self.size, self.classes = self.inner.size, self.inner.classes
         self.asked: list[list[int]] = []
 
     def __len__(self) -> int:
@@ -122,6 +124,61 @@ def test_each_batch_is_augmented_by_a_draw_of_its_own_for_each_sample() -> None:
             optimiser.zero_grad()
             nn.functional.cross_entropy(expected(dsa(x[chosen], draw)), y[chosen]).backward()
             optimiser.step()
+    assert all(torch.equal(a, b) for a, b in zip(weights(net), weights(expected), strict=True))
+
+
+@pytest.mark.parametrize("decay_epochs", [(), (1,), (1, 3), (0, 0), (2, 2, 3)])
+def test_a_decay_that_keeps_the_momentum_is_torchs_multi_step_schedule(decay_epochs: tuple[int, ...]) -> None:
+    recipe = Recipe(
+        epochs=6, batch=4, lr=0.3, decay_epochs=decay_epochs, decay=0.2, decay_resets_momentum=False
+    )
+    net, expected = linear(), linear()
+    x, y = images(10), labels(10)
+    fit(net, TensorSource(x, y), recipe, CPU, seed=7, purpose="test")
+
+    optimiser = torch.optim.SGD(expected.parameters(), lr=0.3, momentum=0.9, weight_decay=5e-4)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(
+        optimiser, milestones=[epoch + 1 for epoch in decay_epochs], gamma=0.2
+    )
+    for epoch in range(6):
+        for chosen in torch.randperm(10, generator=generator(7, "test/order", epoch)).split(4):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(expected(x[chosen]), y[chosen]).backward()
+            optimiser.step()
+        scheduler.step()
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.3 * 0.2 ** len(decay_epochs), rel=1e-12)
+    assert all(torch.equal(a, b) for a, b in zip(weights(net), weights(expected), strict=True))
+    if decay_epochs:
+        reset = linear()
+        lost = dataclasses.replace(recipe, decay_resets_momentum=True)
+        fit(reset, TensorSource(x, y), lost, CPU, seed=7, purpose="test")
+        assert not torch.equal(weights(reset)[0], weights(net)[0])
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_each_batch_is_augmented_and_then_mixed_by_a_stream_of_its_own(soft: bool) -> None:
+    recipe = Recipe(
+        epochs=3, batch=4, lr=0.1, momentum=0.0, weight_decay=0.0, augmentation="idc:color_crop", cutmix=0.5
+    )
+    net, expected = linear(), linear()
+    x, y = images(6), labels(6)
+    targets = nn.functional.one_hot(y, 3).float() if soft else y
+    fit(net, TensorSource(x, targets), recipe, CPU, seed=7, purpose="test")
+
+    augment = build("idc:color_crop")
+    optimiser = torch.optim.SGD(expected.parameters(), lr=0.1)
+    mixed = 0
+    for epoch in range(3):
+        order = torch.randperm(6, generator=generator(7, "test/order", epoch))
+        for number, chosen in enumerate((order[:4], order[4:])):
+            draw = augment.draw(generator(7, "test/augment", epoch, number), len(chosen))
+            plain = augment(x[chosen], draw)
+            batch, mixture = cutmix(plain, y[chosen], 3, 0.5, generator(7, "test/cutmix", epoch, number))
+            mixed += not torch.equal(batch, plain)
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(expected(batch), mixture).backward()
+            optimiser.step()
+    assert 1 <= mixed <= 5
     assert all(torch.equal(a, b) for a, b in zip(weights(net), weights(expected), strict=True))
 
 
@@ -204,7 +261,14 @@ def test_stored_images_train_as_their_normalised_tensors_do() -> None:
 
 
 @pytest.mark.parametrize("spec", ["convnet-w4", "resnet18-w2"])
-def test_networks_trained_together_become_what_each_becomes_alone(spec: str) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augmentation": "color_crop_cutout_flip_scale_rotate"},
+        {"augmentation": "idc:color_crop", "cutmix": 0.5, "decay_resets_momentum": False},
+    ],
+)
+def test_networks_trained_together_become_what_each_becomes_alone(spec: str, changes: dict[str, Any]) -> None:
     def make() -> list[nets.Network]:
         return [
             nets.build(spec, channels=1, size=8, classes=3, generator=generator(seed, "net")).double()
@@ -212,9 +276,7 @@ def test_networks_trained_together_become_what_each_becomes_alone(spec: str) -> 
         ]
 
     source = TensorSource(images(10, size=8).double(), labels(10))
-    recipe = Recipe(
-        epochs=3, batch=6, lr=0.1, decay_epochs=(1,), augmentation="color_crop_cutout_flip_scale_rotate"
-    )
+    recipe = Recipe(epochs=3, batch=6, lr=0.1, decay_epochs=(1,), **changes)
     alone, together = make(), make()
     for index, net in enumerate(alone):
         fit(net, source, recipe, CPU, seed=5, purpose=f"test/{index}")

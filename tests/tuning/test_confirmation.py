@@ -1,8 +1,11 @@
+import math
+
 import pytest
 
 import raydd
 from raydd import config as configuration
 from raydd import files, registry
+from raydd.errors import ConfigError
 from raydd.tuning import confirmation
 from raydd.tuning.plan import plan_for
 from raydd.tuning.studies import Study
@@ -10,16 +13,22 @@ from raydd.tuning.studies import Study
 NET = "convnet-w8"
 
 
-@pytest.fixture(scope="module")
-def plan():
+def planned(method="iid", **confirm):
     values = {
-        "method": "iid",
+        "method": method,
         "iterations": 4,
         "evaluation": {"net": NET},
+        "confirm": confirm,
         "home": "/nowhere",
         "name": "first",
     }
-    return plan_for(configuration.build(values), registry.get("iid"), raydd.load_data("digits"))
+    return plan_for(configuration.build(values), registry.get(method), raydd.load_data("digits"))
+
+
+@pytest.fixture(scope="module")
+def plan():
+    """With randomly chosen real images only."""
+    return planned(baselines=["random"])
 
 
 def study_with(tmp_path, outcomes):
@@ -32,6 +41,18 @@ def study_with(tmp_path, outcomes):
         files.append_jsonl(folder / "history.jsonl", {**row, "attempt": 1, "seconds": 1.0})
         study.write_end(number, outcome, "")
     return study
+
+
+def full(mean, net=NET):
+    """What `tasks.evaluate_full` gives."""
+    evaluation = {
+        "protocol": "",
+        "epochs": 30,
+        "optimisation_steps": 150,
+        "label_regime": "hard",
+        "net_sd": math.nan,
+    }
+    return [{"nets": {net: {**evaluation, "mean": mean}}, "bytes": 73600, "diverged": ""}]
 
 
 def results(means, diverged=""):
@@ -66,6 +87,49 @@ def test_a_default_that_did_not_finish_is_no_arm(tmp_path, plan):
     assert [arm.name for arm in confirmation.report_arms(study, plan, 1)] == ["winner", "base", "random"]
 
 
+def test_baselines_stand_at_the_end_in_the_order_that_is_asked_for(tmp_path):
+    study = study_with(tmp_path, [("complete", 0.5)])
+    names = [arm.name for arm in confirmation.report_arms(study, planned("dm"), 0)]
+    assert names == ["winner", "random", "herding", "k_center", "full"]
+    few = confirmation.report_arms(study, planned("dm", baselines=["full", "herding"]), 0)
+    assert [arm.name for arm in few] == ["winner", "full", "herding"]
+    assert [arm.baseline for arm in few] == [None, "full", "herding"]
+    assert [arm.method for arm in few] == ["dm", None, None]
+
+
+def test_titles_say_what_coresets_and_full_data_rest_on(tmp_path):
+    study = study_with(tmp_path, [("complete", 0.5)])
+    titles = {arm.name: arm.title for arm in confirmation.report_arms(study, planned(), 0)}
+    assert titles["k_center"] == (
+        "training images chosen by k-center (features of convnet-w8 trained 200 epochs on all of them; one choice: "
+        "its runs differ by their nets only)"
+    )
+    assert titles["full"] == (
+        "all training data, convnet-w8 trained 200 epochs (one net, not by the protocol above, in no difference)"
+    )
+    given = planned(baseline_epochs=3, nets=["convnet-w4", NET], fit="train+val")
+    titles = {arm.name: arm.title for arm in confirmation.report_arms(study, given, 0)}
+    assert titles["full"].startswith("all training data, convnet-w4 trained 3 epochs (")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            ["random", "herdin"],
+            r"confirm\.baselines\.1: should be 'random', 'herding', 'k_center' or 'full', got",
+        ),
+        (
+            ["full", "full"],
+            r"confirm\.baselines: must name every baseline once at most, got \['full', 'full'\]",
+        ),
+    ],
+)
+def test_baselines_that_are_none_are_refused(wrong, said):
+    with pytest.raises(ConfigError, match=said):
+        planned(baselines=wrong)
+
+
 def test_differences_are_paired_by_seed_and_corrected_together(tmp_path, plan):
     study = study_with(tmp_path, [("complete", 0.5), ("complete", 0.6)])
     arms = confirmation.report_arms(study, plan, 1)
@@ -95,6 +159,52 @@ def test_differences_are_paired_by_seed_and_corrected_together(tmp_path, plan):
     assert pairs["winner", "random"]["mean"] == pytest.approx(0.286667, abs=1e-6)
     assert pairs["winner", "random"]["half_width"] == pytest.approx(4.30265 * 0.147422 / 3**0.5, abs=1e-4)
     assert pairs["winner", "random"]["adjusted_p"] >= pairs["winner", "random"]["p"]
+
+
+def test_coresets_are_compared_with_the_winner_and_full_data_with_nothing(tmp_path):
+    study = study_with(tmp_path, [("complete", 0.5)])
+    plan = planned("dm", nets=[NET, "convnet-w4"])
+    arms = confirmation.report_arms(study, plan, 0)
+    means = {"0": [0.6, 0.62, 0.64], "random": [0.2, 0.3, 0.2], "herding": [0.5, 0.51, 0.55]}
+    means["k_center"] = [0.62, 0.6, 0.65]
+    runs = {key: results(values) for key, values in means.items()}
+    for result in [one for of_arm in runs.values() for one in of_arm]:
+        result["nets"]["convnet-w4"] = result["nets"][NET]
+    report = confirmation.summarise(study, plan, arms, runs | {"full": full(0.97)}, {**RANKING, "winner": 0})
+    pairs = [(one["a"], one["b"]) for one in report["differences"]]
+    assert pairs == [("winner", "random"), ("winner", "herding"), ("winner", "k_center")]
+    herding = report["differences"][1]
+    assert herding["mean"] == pytest.approx((0.1 + 0.11 + 0.09) / 3)
+    assert herding["text"].startswith("winner - herding = +10.0 [")
+    assert report["differences"][2]["text"].startswith("winner - k-center: not resolved")
+    assert herding["adjusted_p"] == pytest.approx(3 * herding["p"])  # the smallest of the three
+    rows = [(row["name"], row["net"]) for row in report["arms"]]
+    assert rows[4] == ("full", NET)
+    assert len(rows) == 5 + 4  # of one architecture only
+    last = report["arms"][4]
+    assert (last["n"], last["mean"], last["net_sd"], last["optimisation_steps"]) == (1, 0.97, None, 150)
+
+
+def test_without_baselines_the_widest_interval_is_the_winners_own(tmp_path):
+    study = study_with(tmp_path, [("complete", 0.5)])
+    plan = planned("dm", baselines=[])
+    arms = confirmation.report_arms(study, plan, 0)
+    report = confirmation.summarise(
+        study, plan, arms, {"0": results([0.60, 0.62, 0.64])}, {**RANKING, "winner": 0}
+    )
+    assert report["differences"] == []
+    assert confirmation.widest_interval(report) == pytest.approx(4.30265 * 0.02 / 3**0.5, abs=1e-5)
+
+
+def test_the_widest_interval_is_that_of_the_winners_differences(tmp_path, plan):
+    study = study_with(tmp_path, [("complete", 0.5)])
+    arms = confirmation.report_arms(study, plan, 0)
+    means = {"0": [0.60, 0.62, 0.64], "base": [0.61, 0.60, 0.65], "random": [0.2, 0.5, 0.3]}
+    report = confirmation.summarise(
+        study, plan, arms, {key: results(m) for key, m in means.items()}, {**RANKING, "winner": 0}
+    )
+    # by hand as above: the differences to random images are 0.40, 0.12, 0.34
+    assert confirmation.widest_interval(report) == pytest.approx(4.30265 * 0.147422 / 3**0.5, abs=1e-4)
 
 
 def test_the_unit_of_replication_is_the_run(tmp_path, plan):
@@ -133,6 +243,15 @@ def test_finished_seeds_are_those_that_every_arm_has(tmp_path, plan):
     study = study_with(tmp_path, [("complete", 0.5)])
     arms = confirmation.report_arms(study, plan, 0)
     for arm, count in zip(arms, (3, 2, 4)):
+        for index in range(count):
+            files.write_json(confirmation.unit_folder(study, arm, "report", index) / "result.json", {})
+    assert confirmation.finished_seeds(study, arms) == 2
+
+
+def test_the_one_run_of_full_data_does_not_hold_back_finished_seeds(tmp_path):
+    study = study_with(tmp_path, [("complete", 0.5)])
+    arms = confirmation.report_arms(study, planned("dm", baselines=["full", "herding"]), 0)
+    for arm, count in zip(arms, (3, 1, 2)):
         for index in range(count):
             files.write_json(confirmation.unit_folder(study, arm, "report", index) / "result.json", {})
     assert confirmation.finished_seeds(study, arms) == 2

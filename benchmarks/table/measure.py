@@ -1,0 +1,208 @@
+"""One row of the table for one seed: distilled, and evaluated on test at the start, at the end and at equal steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.table.plan import Row
+from raydd import devices, files, jobs, measures, registry
+from raydd.distillation.baselines import feature_network, random_real, select, selected_real
+from raydd.distillation.regions import RegionSelector
+from raydd.evaluation import evaluate, protocols
+from raydd.storage import AssetStore, DistilledSet
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from raydd.data import DataSplits
+    from raydd.registry import Context, Method
+
+Known = dict[str, dict[str, Any]]
+"""Evaluations by what they depend on: two rows with one set are evaluated once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Where and how all rows are measured.
+
+    Attributes:
+        data: the dataset.
+        home: folder of assets and target banks.
+        compute: device, precision and path.
+        settings: `iterations`, `epochs`, `repeats`, `net`, and whatever else the results depend on.
+    """
+
+    data: DataSplits
+    home: Path
+    compute: devices.Compute
+    settings: Mapping[str, Any]
+
+    @property
+    def assets(self) -> AssetStore:
+        """Assets, and beside them the banks."""
+        return AssetStore(self.home / "assets", self.data, self.compute)
+
+    def numbers(self, row: Row) -> tuple[Method, Context, BaseModel]:
+        """The method whose recipe a row is evaluated with, its context and its hyperparameters."""
+        method = registry.get(row.method or row.like)
+        values = {"net": self.settings["net"], **row.values}
+        if row.method == "udd":
+            values["proxy_epochs"] = self.settings["proxy_epochs"]
+            values["proxy_net"] = self.settings["net"]
+        context = jobs.context_of(
+            method,
+            self.data,
+            ipc=row.ipc,
+            iterations=self.settings["iterations"],
+            fixed=values,
+            precision=self.compute.precision,
+            compiled=self.compute.compiled,
+        )
+        return method, context, jobs.resolve(method, context, values)
+
+    def images(self, row: Row) -> int:
+        """Images that a network is trained on."""
+        if row.method is None:
+            return self.data.classes * row.ipc
+        method, context, numbers = self.numbers(row)
+        return method.training_images(context, numbers.model_dump())
+
+    def steps(self, row: Row) -> int:
+        """Optimisation steps of a network trained on the row's set for the budget's epochs."""
+        method = registry.get(row.method or row.like)
+        recipe = protocols.get(method.protocol).recipe("", self.settings["epochs"])
+        return recipe.epochs * math.ceil(self.images(row) / recipe.batch)
+
+
+def measure(bench: Bench, row: Row, seed: int, steps: Iterable[int], known: Known) -> dict[str, Any]:
+    """Distil and evaluate; a JSON-able record without the bench's settings.
+
+    Args:
+        bench: see `Bench`.
+        row: of the table.
+        seed: of the distillation, its initial images and the evaluation's networks.
+        steps: optimisation steps that the final set is evaluated at, its own among them.
+        known: evaluations made before; new ones are added.
+    """
+    begun = time.perf_counter()
+    method, context, numbers = bench.numbers(row)
+    own = bench.steps(row)
+    record: dict[str, Any] = {"row": row.name, "ipc": row.ipc, "seed": seed}
+    if row.method is None:
+        final = _selection(bench, row, method, context, numbers, seed)
+        evaluations = []
+    else:
+        store = bench.assets
+        for spec in method.assets(context):
+            store.get(spec)
+        begun = time.perf_counter()
+        distiller = method.distiller(numbers, context, bench.data, store, seed, bench.compute.device)
+        initial = distiller.distilled()
+        losses = []
+        while distiller.progress < 1.0 - 1e-9:
+            losses.append(dict(distiller.step()))
+        final = distiller.distilled()
+        record |= {
+            "distill_seconds": time.perf_counter() - begun,
+            "losses": {"first": losses[0], "last": losses[-1]},
+            "measures": dict(distiller.measures()),
+            "hyperparameters": final.manifest["hyperparameters"],
+            "steps_a_second": len(losses) / (time.perf_counter() - begun),
+        }
+        if final.manifest["pixels"] == "unit":
+            record["mue"] = {"initial": _mue(bench, initial), "final": _mue(bench, final)}
+        evaluations = [{"stage": "initial", **_evaluated(bench, initial, seed, own, known)}]
+    for count in sorted({own, *steps}):
+        stage = "final" if count == own else "final at equal steps"
+        evaluations.append({"stage": stage, **_evaluated(bench, final, seed, count, known)})
+    return {
+        **record,
+        "evaluations": evaluations,
+        "images": len(final.labels()),
+        "bytes": final.stored_bytes,
+        "label_regime": "hard",
+        "seconds": time.perf_counter() - begun,
+        "computed": bench.compute.facts(),
+    }
+
+
+def _selection(
+    bench: Bench, row: Row, method: Method, context: Context, numbers: BaseModel, seed: int
+) -> DistilledSet:
+    """Real images, with the recipe of the method that they are compared with."""
+    recipe = (
+        method.distiller(numbers, context, bench.data, bench.assets, seed, bench.compute.device)
+        .distilled()
+        .recipe
+    )
+    if row.selection == "random":
+        return random_real(bench.data, context, recipe, seed)
+    assert row.selection is not None
+    spec = feature_network(bench.settings["net"], bench.data, bench.settings["feature_epochs"])
+    (net,) = bench.assets.get(spec)
+    rows = select(net, bench.data, row.ipc, [row.selection], bench.compute)[row.selection]
+    return selected_real(row.selection, rows.tolist(), {"features": spec.net}, bench.data, context, recipe)
+
+
+def _evaluated(bench: Bench, distilled: DistilledSet, seed: int, steps: int, known: Known) -> dict[str, Any]:
+    recipe = {name: value for name, value in distilled.recipe.items() if name not in ("net", "epochs")}
+    images, labels = distilled.images(), distilled.labels()
+    asked = {
+        "recipe": recipe,
+        "net": bench.settings["net"],
+        "repeats": bench.settings["repeats"],
+        "steps": steps,
+        "seed": seed,
+        "data": bench.data.fingerprint,
+        "computed": bench.compute.facts(),
+    }
+    content = hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes())
+    content.update(json.dumps(asked, sort_keys=True).encode())
+    key = content.hexdigest()[:32]
+    if key not in known:
+        result = evaluate(
+            distilled,
+            bench.data,
+            net=bench.settings["net"],
+            steps=steps,
+            repeats=bench.settings["repeats"],
+            seed=seed,
+            split="test",
+            device=str(bench.compute.device),
+            precision=bench.compute.precision,
+            compiled=bench.compute.compiled,
+        )
+        known[key] = {
+            "key": key,
+            "epochs": result.epochs,
+            "optimisation_steps": result.optimisation_steps,
+            "protocol": result.protocol,
+            "values": list(result.values),
+            "mean": result.mean,
+            "seconds": result.seconds,
+        }
+    return known[key]
+
+
+def _mue(bench: Bench, distilled: DistilledSet) -> dict[str, float]:
+    """mUE of the stored images, by the network that judges UDD's regions, in both scalings."""
+    spec = feature_network(bench.settings["net"], bench.data, bench.settings["proxy_epochs"])
+    (net,) = bench.assets.get(spec)
+    factor = int(distilled.manifest["decode"].get("factor", 1))
+    selector = RegionSelector(
+        net, bench.compute, bench.data.normalisation, bench.data.size, factor, len(distilled.pixels)
+    )
+    maps = selector.maps(distilled.pixels.to(bench.compute.device), distilled.targets)
+    return {scale: measures.mue(maps, scale) for scale in ("min_max", "max")}
+
+
+def read(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `path` that were measured with these settings."""
+    return [row for row in files.read_jsonl(path) if row["settings"] == dict(settings)]

@@ -1,0 +1,154 @@
+"""The table as Markdown: accuracies over distillations, paired differences at equal steps, UDD's five checks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.table.plan import PUBLISHED, Row, rows
+from raydd.evaluation.statistics import holm, interval, paired, verdict
+from raydd.wording import size as bytes_text
+
+Measured = Mapping[str, Mapping[int, Mapping[str, Any]]]
+"""Row name -> seed -> record."""
+
+
+def markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """Tables of all records, one for every setting and IPC."""
+    parts = []
+    for settings in _distinct(record["settings"] for record in records):
+        own = [record for record in records if record["settings"] == settings]
+        for ipc in sorted({record["ipc"] for record in own}):
+            measured: dict[str, dict[int, Mapping[str, Any]]] = {}
+            for record in own:
+                if record["ipc"] == ipc:
+                    measured.setdefault(record["row"], {})[record["seed"]] = record
+            parts.append(_part(settings, ipc, measured))
+    return "\n\n".join(parts)
+
+
+def _distinct(found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    kept: list[Mapping[str, Any]] = []
+    for one in found:
+        if one not in kept:
+            kept.append(one)
+    return kept
+
+
+def _part(settings: Mapping[str, Any], ipc: int, measured: Measured) -> str:
+    planned = [row for row in rows() if row.ipc == ipc and row.name in measured]
+    computed = f"{settings['precision']}, {'compiled' if settings['compiled'] else 'eager'}"
+    head = (
+        f"### {settings['dataset']}, IPC {ipc}\n\n{settings['iterations']} iterations, {settings['epochs']} epochs x "
+        f"{settings['repeats']} nets ({settings['net']}), {computed}; top-1 % on test, mean over distillations "
+        "[95 % interval]; hard labels.\n"
+    )
+    lines = [
+        "| | n | at iteration 0 | at the end | steps | images | bytes | published (its own budget) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in planned:
+        runs = list(measured[row.name].values())
+        last = runs[0]
+        steps = _found(last, "final")["optimisation_steps"]
+        published, source = PUBLISHED.get((settings["dataset"], ipc, row.name), ("", ""))
+        lines.append(
+            f"| {row.name} | {len(runs)} | {_mean(runs, 'initial')} | {_mean(runs, 'final')} | {steps} | "
+            f"{last['images']} | {bytes_text(last['bytes'])} | {published}{f' ({source})' if source else ''} |"
+        )
+    parts = [head + "\n" + "\n".join(lines), _differences(planned, measured)]
+    if any(row.method == "udd" for row in planned):
+        parts.append(_checks(measured))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _found(record: Mapping[str, Any], stage: str, steps: int | None = None) -> Mapping[str, Any]:
+    for found in record["evaluations"]:
+        if found["stage"] == stage and steps is None:
+            return found
+        if steps is not None and found["stage"] != "initial" and found["optimisation_steps"] == steps:
+            return found
+    raise KeyError(stage)
+
+
+def _mean(runs: Sequence[Mapping[str, Any]], stage: str) -> str:
+    values = [found["mean"] for record in runs for found in record["evaluations"] if found["stage"] == stage]
+    if not values:
+        return ""
+    one = interval(values)
+    text = f"{100 * one.mean:.1f}"
+    return text if one.n == 1 else f"{text} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+
+
+def _pairs(row: Row, base: str, measured: Measured) -> tuple[list[float], list[float], int] | None:
+    """Accuracies of a row and its base over common seeds, the base's at the row's optimisation steps."""
+    mine, other, steps = [], [], 0
+    for seed in sorted(set(measured[row.name]) & set(measured.get(base, {}))):
+        found = _found(measured[row.name][seed], "final")
+        steps = int(found["optimisation_steps"])
+        try:
+            equal = _found(measured[base][seed], "final", steps)
+        except KeyError:
+            return None
+        mine.append(float(found["mean"]))
+        other.append(float(equal["mean"]))
+    return (mine, other, steps) if mine else None
+
+
+def _differences(planned: Sequence[Row], measured: Measured) -> str:
+    compared = []
+    for row in planned:
+        for base in row.bases:
+            found = _pairs(row, base, measured)
+            if found is not None:
+                compared.append((row.name, base, paired(found[0], found[1]), found[2]))
+    if not compared:
+        return ""
+    adjusted = holm([difference.p for _, _, difference, _ in compared])
+    lines = [
+        "Paired differences in points, both evaluated with the first one's optimisation steps (Holm):",
+        "",
+    ]
+    for (name, base, difference, steps), p in zip(compared, adjusted):
+        lines.append(f"- {verdict(name, base, difference, p)}, {steps} steps")
+    return "\n".join(lines)
+
+
+def _checks(measured: Measured) -> str:
+    """The five checks of methods.md 1.6; those that need rows that are not there are left out."""
+    lines = ["UDD's checks:", ""]
+    for scale, where in (("min_max", "architecture.md"), ("max", "methods.md")):
+        means = {
+            name: [record["mue"]["final"][scale] for record in measured[name].values()]
+            for name in ("IDC-I", "IDC factor 2", "UDD response, CFC")
+            if name in measured
+        }
+        if len(means) == 3:
+            values = [sum(found) / len(found) for found in means.values()]
+            shown = " < ".join(f"{name} {value:.3f}" for name, value in zip(means, values))
+            ordered = values == sorted(values)
+            lines.append(
+                f"- (a) mUE, scaled as in {where}: {shown}: {'holds' if ordered else 'does not hold'}"
+            )
+    for scale in ("min_max", "max"):
+        lines.append(f"- (b) mUE ({scale}) and accuracy: {_correlation(measured, scale)}")
+    lines.append("- (c) to (e): see the differences above")
+    return "\n".join(lines)
+
+
+def _correlation(measured: Measured, scale: str) -> str:
+    from scipy.stats import spearmanr
+
+    runs = [
+        (record["mue"]["final"][scale], _found(record, "final")["mean"])
+        for name, by_seed in measured.items()
+        if name.startswith("UDD")
+        for record in by_seed.values()
+    ]
+    if len(runs) < 20:
+        return f"{len(runs)} runs of UDD, 20 are needed"
+    rho = float(spearmanr(*zip(*runs)).statistic)
+    reach = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(runs) - 3))  # Bonett and Wright, on Fisher's scale
+    low, high = (math.tanh(math.atanh(rho) + sign * reach) for sign in (-1, 1))
+    return f"rank correlation {rho:+.2f} [{low:+.2f}, {high:+.2f}] over {len(runs)} runs of UDD"

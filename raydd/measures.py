@@ -1,0 +1,85 @@
+"""Measures of what distilled images are made of: how much of them is used, and where regions are chosen (UDD)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from raydd.errors import ConfigError, unknown
+
+MUE_SCALES = ("max", "min_max")
+
+
+def mue(activations: Tensor, scale: str = "min_max") -> float:
+    """Mean utilisation of the images: the mean over images and positions of their scaled activation A.
+
+    UDD (arXiv 2408.16268) names the measure without its equation; both forms are our reading. `min_max`, which
+    stands in architecture.md, is (A - min A) / (max A - min A) and takes maps of any scale and sign. `max`, which
+    stands in methods.md 1.6 item 7, is A / max A, for maps >= 0: there a constant map > 0 counts 1.
+
+    Args:
+        activations: one map an image, shape (N, H, W), finite, N >= 1.
+        scale: `min_max`, where a constant map counts 0, or `max`, where a map that is 0 counts 0.
+
+    Returns:
+        In [0, 1]; the larger, the more of the images is used.
+
+    Raises:
+        ConfigError: `scale` is neither, or it is `max` and an activation is negative.
+        ValueError: not three dimensions, or nothing in them.
+    """
+    if scale not in MUE_SCALES:
+        raise ConfigError(f"scale: {unknown('scale', scale, MUE_SCALES)}")
+    if activations.dim() != 3 or activations.numel() == 0:
+        raise ValueError(f"mue needs maps of shape (N, H, W), none of them 0, got {tuple(activations.shape)}")
+    maps = activations.detach().double().flatten(1)
+    if scale == "max" and bool((maps < 0).any()):
+        raise ConfigError(f"scale: 'max' needs activations >= 0, got {maps.min():.3g}; 'min_max' takes any")
+    if scale == "min_max":
+        maps = maps - maps.min(dim=1, keepdim=True).values
+    top = maps.max(dim=1, keepdim=True).values
+    return float(torch.where(top == 0.0, 0.0, maps / top).mean())
+
+
+def region_switch_rate(before: Tensor, after: Tensor) -> float:
+    """Share of the boxes of `after` that the same image did not have before; the order does not count.
+
+    Args:
+        before, after: int64 (N, R, 3), rows (y0, x0, side), N and R >= 1.
+
+    Returns:
+        In [0, 1].
+
+    Raises:
+        ValueError: the shapes differ or are not (N, R, 3).
+    """
+    if before.shape != after.shape or after.dim() != 3 or after.shape[-1] != 3 or after.numel() == 0:
+        raise ValueError(
+            f"boxes must be two tensors of one shape (N, R, 3), got {tuple(before.shape)} and {tuple(after.shape)}"
+        )
+    kept = (after[:, :, None] == before[:, None]).all(dim=-1).any(dim=-1)
+    return 1.0 - float(kept.double().mean())
+
+
+def border_share(boxes: Tensor, size: int) -> float:
+    """Share of the area of all boxes that lies within `size`/8 of the image's border.
+
+    The band may end within a pixel (3.5 px at 28 px). An area under several boxes counts once for each. Boxes
+    spread evenly over the image have 7/16.
+
+    Args:
+        boxes: int64 (..., 3), rows (y0, x0, side) in pixels, within the image, at least one.
+        size: side of the image in pixels.
+
+    Returns:
+        In [0, 1].
+
+    Raises:
+        ValueError: there are no boxes.
+    """
+    if boxes.shape[-1:] != (3,) or boxes.numel() == 0:
+        raise ValueError(f"boxes must have shape (..., 3) and not be empty, got {tuple(boxes.shape)}")
+    start, side = boxes[..., :2].double(), boxes[..., 2:].double()
+    band = size / 8
+    inner = ((start + side).clamp(max=size - band) - start.clamp(min=band)).clamp(min=0.0)
+    return 1.0 - float(inner.prod(dim=-1).sum() / side.square().sum())

@@ -1,0 +1,82 @@
+"""IDC: what is searched, and the authors' settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from search_spaces import published
+
+if TYPE_CHECKING:
+    from raydd.registry import Context, Suggests
+    from search_spaces.published import Scalar
+
+_REPRODUCE = "misc/reproduce.py of the authors' repository Efficient-Dataset-Condensation"
+_ALL = (1, 10, 50)
+_MNIST: dict[str, Scalar] = {  # with sub-images neither CutMix nor cutout helps there, the authors write
+    "n_data": 500,
+    "matching_augmentation": "idc:color_crop",
+    "cutmix": 0.0,
+    "eval_cutmix": 0.0,
+    "eval_augmentation": "idc:color_crop_scale_rotate",
+}
+
+
+def _setting(metric: str, lr_img: float) -> dict[str, Scalar]:
+    return {"lr_img": lr_img, "metric": metric, "factor": 2, "decode": "single"}
+
+
+PUBLISHED = (
+    published.Published("cifar10", _ALL, _setting("mse", 5e-3), _REPRODUCE, {"n_data": 2000}),
+    published.Published("cifar100", _ALL, _setting("mse", 5e-3), _REPRODUCE, {"n_data": 2000}),
+    published.Published("svhn", _ALL, _setting("mse", 5e-3), _REPRODUCE, {"n_data": 500}),
+    published.Published("mnist", _ALL, _setting("l1", 1e-4), _REPRODUCE, _MNIST),
+    published.Published("fashionmnist", _ALL, _setting("l1", 1e-4), _REPRODUCE, {"n_data": 500}),
+)
+METRICS = ("mse", "l1", "l1_mean", "cos")
+FACTORS = (1, 2, 3)
+
+
+def space(trial: Suggests, context: Context) -> dict[str, Scalar]:
+    """Draw what is searched, leaving out what is fixed and what has no effect.
+
+    `lr_img` is the step size before the authors' scaling with IPC and image size. `decode` exists where an
+    image holds several; `bound` saves memory only, and stays out.
+    """
+    values = matching(trial, context)
+    factor = values.get("factor", context.fixed.get("factor"))
+    if "decode" not in context.fixed and factor != 1:
+        values["decode"] = trial.suggest_categorical("decode", ["single", "multi"])
+    return values
+
+
+def matching(trial: Suggests, context: Context) -> dict[str, Scalar]:
+    """`lr_img`, `metric` and `factor`, which UDD searches too."""
+    values: dict[str, Scalar] = {}
+    if "lr_img" not in context.fixed:
+        values["lr_img"] = trial.suggest_float("lr_img", 1e-4, 1e-1, log=True)
+    if "metric" not in context.fixed:
+        values["metric"] = trial.suggest_categorical("metric", list(METRICS))
+    if "factor" not in context.fixed:
+        values["factor"] = trial.suggest_categorical("factor", list(FACTORS))
+    return values
+
+
+def points(context: Context) -> list[dict[str, Scalar]]:
+    """Published settings for exactly this dataset and IPC, best known first."""
+    return published.points(PUBLISHED, context)
+
+
+def published_for(context: Context) -> tuple[dict[str, Scalar], str]:
+    """Values and name of the setting that trial 0 uses; see `search_spaces.published.lookup`.
+
+    With `factor` fixed at 1 (IDC-I) the authors leave out what they change for sub-images on MNIST, and evaluate
+    SVHN at IPC 1 without CutMix.
+    """
+    values, name = published.lookup(PUBLISHED, context)
+    if context.fixed.get("factor") == 1:
+        if context.dataset == "mnist":
+            values = {name: value for name, value in values.items() if name == "n_data" or name not in _MNIST}
+        elif context.dataset == "svhn" and context.ipc == 1:
+            strategy = "idc:color_crop_cutout_scale_rotate"
+            values = {**values, "eval_cutmix": 0.0, "eval_augmentation": strategy}
+    return {**values, **context.fixed}, name

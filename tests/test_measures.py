@@ -1,0 +1,89 @@
+"""Measures of distilled images, by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from raydd.errors import ConfigError
+from raydd.measures import border_share, mue, region_switch_rate
+
+
+def test_mue_by_hand_in_both_scales() -> None:
+    maps = torch.tensor([[[1.0, 2.0], [3.0, 5.0]], [[0.0, 0.0], [0.0, 4.0]]])
+    assert mue(maps) == pytest.approx(((0 + 1 / 4 + 2 / 4 + 1) / 4 + 1 / 4) / 2, rel=1e-12)
+    assert mue(maps, "max") == pytest.approx(((1 + 2 + 3 + 5) / 5 / 4 + 1 / 4) / 2, rel=1e-12)
+
+
+def test_mue_of_constant_maps() -> None:
+    zero, three = torch.zeros(1, 4, 4), torch.full((1, 4, 4), 3.0)
+    assert (mue(zero), mue(zero, "max")) == (0.0, 0.0)
+    assert (mue(three), mue(three, "max")) == (0.0, 1.0)
+    assert mue(-three) == 0.0
+
+
+def test_mue_of_min_max_knows_neither_scale_nor_offset() -> None:
+    maps = torch.rand(5, 6, 6, generator=torch.Generator().manual_seed(0))
+    assert mue(100.0 * maps - 40.0) == pytest.approx(mue(maps), rel=1e-4)
+    assert mue(100.0 * maps, "max") == pytest.approx(mue(maps, "max"), rel=1e-6)
+    assert 0.0 < mue(maps) < mue(maps, "max") < 1.0
+
+
+def test_mue_of_one_used_half_is_a_half() -> None:
+    maps = torch.zeros(2, 4, 4)
+    maps[:, :2] = 7.0
+    assert mue(maps) == mue(maps, "max") == 0.5
+
+
+def test_bad_maps_and_scales_are_named() -> None:
+    with pytest.raises(ConfigError, match="scale: unknown scale 'minmax': did you mean 'min_max'"):
+        mue(torch.ones(1, 2, 2), "minmax")
+    with pytest.raises(ConfigError, match="scale: 'max' needs activations >= 0, got -2; 'min_max' takes any"):
+        mue(torch.tensor([[[1.0, -2.0]]]), "max")
+    with pytest.raises(ValueError, match=r"maps of shape \(N, H, W\), none of them 0, got \(2, 2\)"):
+        mue(torch.ones(2, 2))
+
+
+def test_switch_rate_is_the_share_of_new_boxes_whatever_their_order() -> None:
+    before = torch.tensor([[[0, 0, 4], [8, 8, 4]], [[0, 0, 4], [4, 4, 4]]])
+    assert region_switch_rate(before, before) == 0.0
+    assert region_switch_rate(before, before.flip(1)) == 0.0
+    after = torch.tensor([[[0, 0, 4], [8, 4, 4]], [[0, 0, 4], [4, 4, 4]]])
+    assert region_switch_rate(before, after) == 0.25
+    assert region_switch_rate(before, before + 100) == 1.0
+    # another image's box is none of mine, and another side is another box
+    assert region_switch_rate(before[:1, :1], before[1:, 1:]) == 1.0
+    assert region_switch_rate(torch.tensor([[[0, 0, 4]]]), torch.tensor([[[0, 0, 5]]])) == 1.0
+
+
+def test_switch_rate_refuses_boxes_of_two_shapes() -> None:
+    with pytest.raises(ValueError, match=r"one shape \(N, R, 3\), got \(1, 2, 3\) and \(1, 1, 3\)"):
+        region_switch_rate(torch.zeros(1, 2, 3), torch.zeros(1, 1, 3))
+
+
+def border_loop(boxes: list[list[int]], size: int) -> float:
+    """Counted in half pixels."""
+    band, border, area = size / 8, 0, 0
+    for y0, x0, side in boxes:
+        for y in range(2 * y0, 2 * (y0 + side)):
+            for x in range(2 * x0, 2 * (x0 + side)):
+                area += 1
+                centres = ((y + 0.5) / 2, (x + 0.5) / 2)
+                border += min(min(c, size - c) for c in centres) < band
+    return border / area
+
+
+@pytest.mark.parametrize("size", [28, 32])
+def test_border_share_counts_the_area_within_an_eighth_of_the_side(size: int) -> None:
+    whole, corner, middle = [0, 0, size], [0, 0, size // 4], [size // 4, size // 4, size // 2]
+    assert border_share(torch.tensor([whole]), size) == pytest.approx(7 / 16)
+    assert border_share(torch.tensor([corner]), size) == pytest.approx(3 / 4)
+    assert border_share(torch.tensor([middle]), size) == 0.0
+    assert border_share(torch.tensor([[0, 0, 2], [size - 2, 9, 2]]), size) == 1.0
+    boxes = [[0, 3, 9], [10, 12, 7], [size - 5, 2, 5], whole]
+    assert border_share(torch.tensor([boxes]), size) == pytest.approx(border_loop(boxes, size), rel=1e-12)
+
+
+def test_border_share_needs_boxes() -> None:
+    with pytest.raises(ValueError, match=r"shape \(..., 3\) and not be empty, got \(0, 3\)"):
+        border_share(torch.zeros(0, 3), 32)
