@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from benchmarks.reference.nets import ConvNet, ResNet18
 
 
+class _Counter(TorchDispatchMode):
+    """torch's own `FlopCounterMode` without its sums by module, for which it refuses gradients of gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += int(formula(*args, **(kwargs or {}), out_val=out))
+        return out
+
+
 def count(work: Callable[[], object]) -> int:
     """FLOPs of the matrix products and convolutions in `work`, a multiply-add as two."""
-    with FlopCounterMode(display=False) as counter:
+    with _Counter() as counter:
         work()
-    return int(counter.get_total_flops())
+    return counter.total
 
 
 def forward(net: nn.Module, images: int, channels: int, size: int) -> int:

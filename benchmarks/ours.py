@@ -13,7 +13,8 @@ from torch import Tensor
 from benchmarks import pixels
 from benchmarks.variants import Variant
 from raydd import devices, nets, registry
-from raydd.augment import DSA, Draw
+from raydd.augment import DSA, Augmentation, Draw
+from raydd.augment import build as build_augmentation
 from raydd.data import ArrayImages, DataSplits, ImageData, load_data
 from raydd.devices import Compute
 from raydd.formation import initial_images, initial_labels
@@ -23,11 +24,15 @@ from raydd.registry import Context
 from raydd.seeding import generator
 
 if TYPE_CHECKING:
-    from raydd.distillation import DM
+    from pydantic import BaseModel
+
+    from raydd.distillation import DM, IDC, IDM, UDD, TrainedRealSide
 
 SEED = 0
 NORMALISATION = Normalisation((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 AUGMENTATION = "color_crop_cutout_flip_scale_rotate"
+GRADIENT_AUGMENTATION = "idc:color_crop_cutout"
+TRAINING_AUGMENTATION = "idc:color_crop"  # of the network that gradients are matched with
 CPU = torch.device("cpu")
 
 
@@ -105,7 +110,12 @@ def real_order(iteration: int, class_: int) -> torch.Generator:
     return generator(SEED, "real_batch", iteration, class_)
 
 
-def matching_draw(augment: DSA, iteration: int, class_: int) -> Draw:
+def augmentation(strategy: str) -> Augmentation:
+    """The augmentation called `strategy`."""
+    return build_augmentation(strategy)
+
+
+def matching_draw(augment: Augmentation, iteration: int, class_: int) -> Draw:
     """The augmentation of a class in an iteration."""
     return augment.draw(generator(SEED, "augmentation", iteration, class_))
 
@@ -120,10 +130,63 @@ def batch_draw(augment: DSA, number: int, epoch: int, batch: int, images: int) -
     return augment.draw(generator(SEED, f"evaluation/{number}/augment", epoch, batch), images)
 
 
+def queue_network(spec: str, data: DataSplits, number: int) -> Network:
+    """The `number`th network that joins IDM's queue, untrained."""
+    return network(spec, data, "queue_net", number)
+
+
+def queue_match(count: int, iteration: int) -> int:
+    """Which of the `count` networks in the queue an iteration matches with."""
+    return int(torch.randint(count, (), generator=generator(SEED, "queue_match", iteration)))
+
+
+def queue_order(count: int, iteration: int) -> list[int]:
+    """The `count` networks in the queue in the order in which an iteration trains them, as far as it gets."""
+    order: list[int] = torch.randperm(count, generator=generator(SEED, "queue_fetch", iteration)).tolist()
+    return order
+
+
+def queue_batch(iteration: int, number: int) -> torch.Generator:
+    """What all images are permuted with for the `number`th training step of an iteration."""
+    return generator(SEED, "queue_batch", iteration, number)
+
+
+def update_order(update: int) -> torch.Generator:
+    """What all images are permuted with in a network update."""
+    return generator(SEED, "net/order", update)
+
+
+def update_draw(augment: Augmentation, update: int, batch: int, images: int) -> Draw:
+    """The augmentation of a batch of a network update, parameters for every image."""
+    return augment.draw(generator(SEED, "net/augment", update, batch), images)
+
+
+def update_mix(update: int, batch: int, images: int) -> tuple[list[float], Tensor]:
+    """CutMix of a batch of a network update.
+
+    Returns:
+        Unit uniforms that decide about mixing, make 1 - lambda and the box's row and column, and the partners.
+    """
+    stream = generator(SEED, "net/cutmix", update, batch)
+    uniforms: list[float] = torch.rand(4, generator=stream, dtype=torch.float64).tolist()
+    return uniforms, torch.randperm(images, generator=stream)
+
+
 def initial(data: DataSplits, ipc: int) -> tuple[Tensor, Tensor]:
     """Random real images, normalised, class-major, and their labels: what distillation starts from."""
     images = initial_images(data.train, ipc, data.normalisation, SEED)
     return images, initial_labels(data.classes, ipc)
+
+
+def initial_parts(data: DataSplits, ipc: int, factor: int, unit: bool) -> Tensor:
+    """Images parted into factor x factor small real ones: IDC's in [0, 1] (`unit`), or IDM's, normalised."""
+    normalisation, resize = (None, "nearest") if unit else (data.normalisation, "bilinear")
+    return initial_images(data.train, ipc, normalisation, SEED, "mix", factor=factor, resize=resize)
+
+
+def regions(settings: Mapping[str, Any], data: DataSplits) -> Tensor:
+    """UDD's regions of the initial images, int64 (classes * ipc, R, 3), as fp32 chooses them."""
+    return _udd(settings, data, Variant("fp32, eager")).regions.flatten(0, 1)
 
 
 # What is measured.
@@ -145,7 +208,27 @@ def distiller(
     """A distiller of `dm` or `iid` at iteration 0, without a target bank unless a folder for one is given."""
     from raydd.distillation import DM, IID
 
-    context = Context(
+    context = _context(settings, data, variant)
+    names = ("batch_real", "lr_img", "momentum", "lambda_cc", "lambda_cm")
+    fields = registry.get(method).hyperparameters.model_fields
+    values = {name: settings[name] for name in names if name in fields}
+    numbers: Any = registry.get(method).hyperparameters(net=f"convnet-w{settings['width']}", **values)
+    if method == "iid":
+        passes = nets.Passes(compute(variant), image_gradient=True, batch=1, size=data.size)
+        placed = [passes.place(net) for net in pool]  # as a study's asset store gives them
+        return IID(numbers, context, data, placed, SEED, CPU, bank)
+    return DM(numbers, context, data, SEED, CPU, bank)
+
+
+def _numbers(method: str, settings: Mapping[str, Any]) -> BaseModel:
+    """Hyperparameters of a method: those that `settings` names, and the method's defaults."""
+    model = registry.get(method).hyperparameters
+    given = {name: settings[name] for name in model.model_fields if name in settings}
+    return model(**{**given, "net": f"convnet-w{settings['width']}"})
+
+
+def _context(settings: Mapping[str, Any], data: DataSplits, variant: Variant) -> Context:
+    return Context(
         dataset=data.name,
         channels=data.channels,
         size=data.size,
@@ -156,15 +239,61 @@ def distiller(
         precision=variant.precision,
         compiled=variant.compiled,
     )
-    names = ("batch_real", "lr_img", "momentum", "lambda_cc", "lambda_cm")
-    fields = registry.get(method).hyperparameters.model_fields
-    values = {name: settings[name] for name in names if name in fields}
-    numbers: Any = registry.get(method).hyperparameters(net=f"convnet-w{settings['width']}", **values)
-    if method == "iid":
-        passes = nets.Passes(compute(variant), image_gradient=True, batch=1, size=data.size)
-        placed = [passes.place(net) for net in pool]  # as a study's asset store gives them
-        return IID(numbers, context, data, placed, SEED, CPU, bank)
-    return DM(numbers, context, data, SEED, CPU, bank)
+
+
+def distiller_on_queue(settings: Mapping[str, Any], data: DataSplits, variant: Variant) -> IDM:
+    """A distiller of `idm` at iteration 0."""
+    from raydd.distillation import IDM
+
+    numbers: Any = _numbers("idm", settings)
+    return IDM(numbers, _context(settings, data, variant), data, SEED, CPU)
+
+
+def distiller_on_gradients(
+    method: str, settings: Mapping[str, Any], data: DataSplits, variant: Variant
+) -> IDC:
+    """A distiller of `idc` or `udd` at iteration 0; UDD has the regions that `regions` gives."""
+    from raydd.distillation import IDC
+
+    if method == "idc":
+        numbers: Any = _numbers("idc", settings)
+        return IDC(numbers, _context(settings, data, variant), data, SEED, CPU)
+    udd = _udd(settings, data, variant)
+    # Another precision may choose otherwise between windows that are nearly equal, and match other images then.
+    udd.regions = regions(settings, data).view_as(udd.regions)
+    return udd
+
+
+def _udd(settings: Mapping[str, Any], data: DataSplits, variant: Variant) -> UDD:
+    """A distiller of `udd` at iteration 0; a random network judges the regions."""
+    from raydd.distillation import UDD
+
+    numbers: Any = _numbers("udd", settings)
+    proxy = network(numbers.proxy_net, data, "benchmark/proxy")
+    return UDD(numbers, _context(settings, data, variant), data, proxy, SEED, CPU)
+
+
+def net_trainer(settings: Mapping[str, Any], data: DataSplits, variant: Variant) -> TrainedRealSide:
+    """The real side of `idc`, with its first network at iteration 0."""
+    from raydd.distillation import NetTraining, TrainedRealSide
+
+    training = NetTraining(
+        n_data=settings["n_data"], batch_train=settings["batch_train"], cutmix=settings["cutmix"]
+    )
+    spec = f"convnet-w{settings['width']}"
+    side = TrainedRealSide(
+        data, spec, settings["batch_real"], GRADIENT_AUGMENTATION, training, SEED, compute(variant)
+    )
+    side.begin(0)
+    side.position = 0
+    return side
+
+
+def update_net(side: TrainedRealSide) -> None:
+    """One network update, the one after the iteration that `side` stands at."""
+    assert side.position is not None
+    side.advance()
+    side.position += 1
 
 
 def fill_bank(distiller: DM) -> int:

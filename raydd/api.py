@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydd import compiling, devices, evaluation, files, jobs, registry, workload
 from raydd import config as configuration
@@ -31,7 +31,7 @@ def distill(
     ipc: int,
     iterations: int | None = None,
     seed: int = 0,
-    hyperparameters: Mapping[str, Scalar] | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
     device: str = "auto",
     precision: str = "fp32",
     compile: str = "auto",
@@ -71,6 +71,7 @@ def distill(
     values = dict(hyperparameters or {})
     model = jobs.resolve(chosen, context, values)
     context = replace(context, fixed={name: getattr(model, name) for name in values}, precision=precision)
+    model = jobs.resolve(chosen, context, values)  # what is fixed may have defaults of its own, as iid's base has
     work = workload.assets(chosen, context, data) + workload.distillation(chosen, context, model.model_dump())
     compute = _compute(where, precision, compile, work, on_message)
     context = replace(context, compiled=compute.compiled)

@@ -105,7 +105,7 @@ class SearchConfig(Part):
     prune_margin: Annotated[float, Field(ge=0.0)] = 1.0
     concurrency: Positive | None = None
     objective: Literal["val_accuracy"] = "val_accuracy"
-    fix: dict[str, Scalar] = Field(default_factory=dict)
+    fix: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
     range: dict[str, str | list[Scalar]] = Field(default_factory=dict)
 
 
@@ -138,7 +138,8 @@ class ConfirmConfig(Part):
         half_width: wanted half-width of the paired 95 % intervals, as a fraction (0.005 = 0.5 points).
         repeats: networks per distilled set.
         nets: architectures of the report; None is the evaluation's net.
-        epochs: evaluation epochs; None is the evaluation's.
+        epochs: evaluation epochs; None is the evaluation's. In the report, sets of another size than the winner's
+            are evaluated again after as many optimisation steps.
         fit: `train`, or `train+val` for comparison with published numbers.
         baselines: what is reported beside the methods: `random` real images, `herding` and `k_center`
             coresets, and `full`, a network trained on all training images; `[]` is none.

@@ -49,12 +49,15 @@ class Job:
     def of_method(self, name: str) -> Job:
         """The same job for another method, keeping those fixed values that the other method has."""
         method = registry.get(name)
-        fixed = {
-            key: value
-            for key, value in self.context.fixed.items()
-            if key in method.hyperparameters.model_fields
-        }
-        return replace(self, method=method, context=replace(self.context, fixed=fixed, measured={}))
+        return replace(self, method=method, context=context_for(method, self.context))
+
+
+def context_for(method: Method, context: Context) -> Context:
+    """The context of another method's study for `method`: those fixed values that it has, and nothing measured."""
+    fixed = {
+        name: value for name, value in context.fixed.items() if name in method.hyperparameters.model_fields
+    }
+    return replace(context, fixed=fixed, measured={})
 
 
 def context_of(
@@ -63,7 +66,7 @@ def context_of(
     *,
     ipc: int,
     iterations: int | None,
-    fixed: Mapping[str, Scalar],
+    fixed: Mapping[str, Any],
     precision: str = "fp32",
     compiled: bool = False,
 ) -> Context:

@@ -51,7 +51,7 @@ class Context:
     ipc: int
     iterations: int
     augmentation: str = ""
-    fixed: Mapping[str, Scalar] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
     precision: str = "fp32"
     compiled: bool = False

@@ -6,14 +6,13 @@ What the target bank saves and what a scheduler stops early is counted as if it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from raydd import nets, registry
+from raydd import jobs, nets, registry
 from raydd.cadence import Cadence
 from raydd.distillation import baselines
 from raydd.errors import ConfigError, unknown
-from raydd.evaluation import protocols
+from raydd.evaluation import equal_steps, protocols
 from raydd.evaluation.evaluator import SPLITS
 
 if TYPE_CHECKING:
@@ -82,48 +81,62 @@ def search(config: StudyConfig, method: Method, context: Context, data: DataSpli
         reduction_factor=config.search.reduction_factor,
         progress_floor=method.progress_floor,
     )
+    values = method.defaults(context).model_dump()
     judged = evaluation(
         settings.net,
         data,
         protocol=settings.protocol or method.protocol,
         epochs=settings.epochs,
-        images=context.classes * context.ipc,
+        images=method.training_images(context, values),
         repeats=settings.repeats,
         split="val",
     )
-    own = distillation(method, context, method.defaults(context).model_dump())
+    own = distillation(method, context, values)
     return config.search.trials * (own + (len(cadence.rungs) + 2) * judged)
 
 
 def confirmation(config: StudyConfig, method: Method, context: Context, data: DataSplits) -> float:
-    """Re-ranking on validation data, then the report on test data with as many seeds as it has at least."""
-    settings, confirm = config.evaluation, config.confirm
-    own = distillation(method, context, method.defaults(context).model_dump())
-    base, others = 0.0, 0
-    if method.base is not None:
-        other = registry.get(method.base)
-        names = other.hyperparameters.model_fields
-        its = replace(context, fixed={name: context.fixed[name] for name in context.fixed if name in names})
-        base, others = distillation(other, its, other.defaults(its).model_dump()), 1
+    """Re-ranking on validation data, then the report on test data with as many seeds as it has at least.
 
-    def judged(net: str, split: str) -> float:
+    Winner and top trials count as trial 0, whose values are known. Sets of another size than the winner's are
+    judged a second time in the report, after as many optimisation steps as the winner's.
+    """
+    settings, confirm = config.evaluation, config.confirm
+    protocol, epochs = settings.protocol or method.protocol, confirm.epochs or settings.epochs
+    values = method.defaults(context).model_dump()
+    own, images = distillation(method, context, values), method.training_images(context, values)
+    others: list[tuple[float, int]] = []  # work and images of what is compared with the method: here its base
+    name = method.base_of(context)
+    if name is not None:
+        base = registry.get(name)
+        its = jobs.context_for(base, context)
+        values = base.defaults(its).model_dump()
+        others = [(distillation(base, its, values), base.training_images(its, values))]
+
+    def judged(net: str, split: str, images: int, epochs: int | None = epochs) -> float:
         return evaluation(
             net,
             data,
-            protocol=settings.protocol or method.protocol,
-            epochs=confirm.epochs or settings.epochs,
-            images=context.classes * context.ipc,
+            protocol=protocol,
+            epochs=epochs,
+            images=images,
             repeats=confirm.repeats,
             split=split,
         )
 
+    def reported(work: float, count: int) -> float:
+        """An arm of the report with one seed: distilled, and judged once or twice."""
+        again = equal_steps.other_epochs(protocol, epochs, count, steps)
+        passes = [epochs] if again is None else [epochs, again]
+        return work + sum(judged(net, "test", count, last) for net in architectures for last in passes)
+
     architectures = confirm.nets or [settings.net]
-    ranked = min(confirm.top + 1, config.search.trials)  # trial 0 is always among them
-    reported = min(2, config.search.trials)  # the winner, and trial 0 if it is another
-    chosen = [name for name in confirm.baselines if name != "full"]  # judged as sets, and not distilled
-    arms = reported + others + len(chosen)
-    rerank = ranked * own + base + (ranked + others) * judged(architectures[0], "val")
-    report = reported * own + base + arms * sum(judged(net, "test") for net in architectures)
+    steps = equal_steps.optimisation_steps(protocol, epochs, images)
+    ranked = [(own, images)] * min(confirm.top + 1, config.search.trials)  # trial 0 is always among them
+    tuned = [(own, images)] * min(2, config.search.trials)  # the winner, and trial 0 if it is another
+    chosen = [(0.0, context.classes * context.ipc) for name in confirm.baselines if name != "full"]
+    rerank = sum(work + judged(architectures[0], "val", count) for work, count in ranked + others)
+    report = sum(reported(work, count) for work, count in tuned + others + chosen)
     return (
         confirm.rerank_seeds * rerank
         + confirm.report_seeds * report

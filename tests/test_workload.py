@@ -112,6 +112,44 @@ def test_a_study_is_its_pool_its_trials_its_reranking_and_its_report(digits, net
     assert workload.study(config, method, context, data) == pytest.approx(trained + search + rerank + report)
 
 
+def test_sets_are_judged_by_the_images_that_they_decode_into_and_again_at_the_winners_steps(digits, net):
+    fix = {"net": "convnet-w8", "proxy_net": "convnet-w4", "n_data": 16, "batch_real": 8}
+    config, _, _, data = of_study(digits, method="udd", search__fix=fix)
+    udd, idc = registry.get("udd"), registry.get("idc")
+    context = jobs.context_of(udd, data, ipc=2, iterations=100, fixed=fix)
+    # two images of each class: four parts and a region of each, in batches of 64; the base has the parts alone
+    assert udd.training_images(context, udd.defaults(context).model_dump()) == 160
+    val, test = 288, 359
+
+    def judged(epochs, images, tested, repeats=5):
+        return repeats * (3 * epochs * images + tested) * net
+
+    own = workload.distillation(udd, context, udd.defaults(context).model_dump())
+    assert workload.search(config, udd, context, data) == pytest.approx(
+        4 * (own + 5 * judged(9, 160, val, 2))
+    )
+    its = jobs.context_for(idc, context)
+    base = workload.distillation(idc, its, idc.defaults(its).model_dump())
+    rerank = 2 * (3 * (own + judged(9, 160, val)) + base + judged(9, 80, val))
+    # 27 steps of the winner: 13 or 14 epochs of two steps on 80 images, 27 epochs of one on 20
+    report = 2 * (own + judged(9, 160, test)) + base + judged(9, 80, test) + judged(13, 80, test)
+    report += judged(9, 20, test) + judged(27, 20, test)
+    assert workload.confirmation(config, udd, context, data) == pytest.approx(rerank + 3 * report)
+
+
+def test_the_base_of_iid_is_the_one_that_is_fixed(digits, net, pool):
+    fix = {**FIX, "base": "idm", "batch_train": 4, "fetch_net_num": 1, "model_train_steps": 2}
+    config, iid, _, data = of_study(digits, search__fix=fix)
+    context = jobs.context_of(iid, data, ipc=2, iterations=100, fixed=fix)
+    base = 100 * (10 * (16 + 2 * 8) + 3 * 8) * net  # four parts of two images; eight images train the queue
+    own = base + 100 * 10 * 2 * 8 * pool
+    judged = [5 * (3 * 10 * 80 + tested) * net for tested in (288, 359)]
+    rerank = 2 * (3 * own + base + 4 * judged[0])
+    # 80 images or 20: one batch, so nothing is judged twice
+    report = 3 * (2 * own + base + 3 * judged[1] + 5 * (3 * 10 * 20 + 359) * net)
+    assert workload.confirmation(config, iid, context, data) == pytest.approx(rerank + report)
+
+
 def test_what_changes_a_study_changes_its_work(digits, net, pool):
     own, test = 100 * 200 * net, 5 * (600 + 359) * net
     val = 5 * (600 + 288) * net

@@ -149,6 +149,7 @@ def _correlation(measured: Measured, scale: str) -> str:
     if len(runs) < 20:
         return f"{len(runs)} runs of UDD, 20 are needed"
     rho = float(spearmanr(*zip(*runs)).statistic)
+    rho = max(-1 + 1e-12, min(1 - 1e-12, rho))  # a perfect order has no place on Fisher's scale
     reach = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(runs) - 3))  # Bonett and Wright, on Fisher's scale
     low, high = (math.tanh(math.atanh(rho) + sign * reach) for sign in (-1, 1))
     return f"rank correlation {rho:+.2f} [{low:+.2f}, {high:+.2f}] over {len(runs)} runs of UDD"

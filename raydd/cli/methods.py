@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from raydd.cli import options
+
+if TYPE_CHECKING:
+    from raydd.registry import Method
 
 EPILOG = options.examples("raydd methods", "raydd methods --json")
 
@@ -34,7 +37,12 @@ def methods(as_json: bool) -> None:
         else:
             length = f"{row['iterations']} {row['unit']}"
             table.add_row(
-                row["name"], row["title"], row["base"] or "-", row["protocol"], length, row["reference"]
+                row["name"],
+                row["title"],
+                " or ".join(row["bases"]) or "-",
+                row["protocol"],
+                length,
+                row["reference"],
             )
     output.show(table)
 
@@ -50,8 +58,18 @@ def _facts(name: str) -> dict[str, Any]:
         "name": method.name,
         "title": method.title,
         "base": method.base,
+        "bases": _bases(method),
         "protocol": method.protocol,
         "iterations": method.iterations,
         "unit": method.unit,
         "reference": method.reference,
     }
+
+
+def _bases(method: Method) -> list[str]:
+    """Methods that this one can stand on: the choices of its hyperparameter `base`, if it has one, else its base."""
+    if method.base is None:
+        return []
+    field = method.hyperparameters.model_fields.get("base")
+    choices = get_args(field.annotation) if field is not None else ()
+    return [str(choice) for choice in choices] or [method.base]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from raydd.distillation.distances import gradient_distance
 from raydd.distillation.matching import Matching
 from raydd.distillation.real_side import Targets
 from raydd.distillation.trained_side import NetTraining, TrainedRealSide
@@ -123,7 +124,8 @@ class IDC(Matching):
         images = self.augment(self.data.normalisation.apply(images), targets.draws[class_])
         labels = torch.full((len(images),), class_, dtype=torch.int64, device=images.device)
         real = [layer[class_] for layer in targets.gradients]
-        return self.gradients.matched(targets.net, images, labels, real, self.hyperparameters.metric)
+        syn, embedding = self.gradients.synthetic(targets.net, images, labels)
+        return gradient_distance(real, syn, self.hyperparameters.metric), embedding
 
     def decode_class(self, pixels: Tensor, class_: int) -> Tensor:
         """Views (V, C, H, W) of the stored pixels (ipc, C, H, W) of one class."""

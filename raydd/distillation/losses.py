@@ -10,7 +10,23 @@ import math
 import torch
 import torch.nn.functional as F
 
+from raydd.distillation.distances import gradient_distance
 from raydd.errors import ConfigError, unknown
+
+__all__ = [
+    "CC_FORMS",
+    "category_contrastive",
+    "category_contrastive_rows",
+    "class_centralization",
+    "continued_exp",
+    "covariance_matching",
+    "gradient_distance",
+    "local_covariance",
+    "mean_matching",
+    "squared_deviations",
+    "squared_distance",
+    "supervised_contrastive",
+]
 
 CC_FORMS = ("hinge_exp", "sum")
 EXPONENT_LIMIT = 10.0  # fp32 overflows at exp(88), and its square much earlier

@@ -19,18 +19,20 @@ REAL_IMAGES = {
     "herding": "real images chosen by herding",
     "k_center": "real images chosen by k-center",
 }
+CORESETS = ("herding", "k_center")
 
 
 def render(report: Mapping[str, Any]) -> list[RenderableType]:
     """A confirmation report (the content of `report.json`) as paragraphs and a table, for a terminal.
 
-    The protocol comes first, then a row for every arm and net, the verdict on every paired difference, a
-    sentence for what a reader must not miss (real images win; nothing is resolved), and how often test data
-    were read.
+    The protocol comes first, then a row for every arm and net (and a second, starred one where it was evaluated
+    again for the winner's optimisation steps), the verdict on every paired difference, a sentence for what a reader
+    must not miss (real images win; nothing is resolved), and how often test data were read.
     """
     titles = {arm["name"]: arm["title"] for arm in report["arms"]}
     paragraphs = [
         "\n".join(f"{name}: {title}" for name, title in titles.items()),
+        _comparison(report),
         "; ".join(difference["text"] for difference in report["differences"]),
         "\n".join(_warnings(report)),
         _end(report),
@@ -67,19 +69,39 @@ def _arms(report: Mapping[str, Any]) -> Table:
     for arm in report["arms"]:
         single = arm["n"] < 2
         alone = "one net" if arm["net_sd"] is None else "net sd only"
-        table.add_row(
-            arm["name"],
-            arm["net"],
-            arm.get("label_regime", report["label_regime"]),
-            wording.percent(arm["mean"]),
-            alone if single else f"[{wording.percent(arm['low'])}, {wording.percent(arm['high'])}]",
-            str(arm["n"]),
-            wording.NOTHING if single else wording.percent(arm["sd"]),
-            wording.percent(arm["net_sd"]),
-            str(arm["optimisation_steps"]),
-            wording.size(arm["bytes"]),
-        )
+        for mark, one in (("", arm), ("*", arm.get("equal_steps"))):
+            if one is None:
+                continue
+            table.add_row(
+                f"{arm['name']}{mark}",
+                arm["net"],
+                arm.get("label_regime", report["label_regime"]),
+                wording.percent(one["mean"]),
+                alone if single else f"[{wording.percent(one['low'])}, {wording.percent(one['high'])}]",
+                str(one["n"]),
+                wording.NOTHING if single else wording.percent(one["sd"]),
+                wording.percent(one["net_sd"]),
+                str(one["optimisation_steps"]),
+                wording.size(arm["bytes"]),
+            )
     return table
+
+
+def _comparison(report: Mapping[str, Any]) -> str:
+    """What differences are taken at and corrected for, where that needs saying."""
+    sentences = []
+    epochs = {arm["name"]: arm["equal_steps"]["epochs"] for arm in report["arms"] if arm.get("equal_steps")}
+    if epochs:
+        lengths = ", ".join(f"{name}* {count} epochs" for name, count in epochs.items())
+        sentences.append(
+            f"Differences are taken at equal optimisation steps, the winner's {report['compared_steps']}: a set of "
+            f"another number of training images was evaluated again for as many (* in the table: {lengths})."
+        )
+    others = [one["b"] for one in report["differences"] if one["b"] not in CORESETS]
+    coresets = [one["b"] for one in report["differences"] if one["b"] in CORESETS]
+    if others and coresets:
+        sentences.append("Differences with coresets are corrected (Holm) as a family of their own.")
+    return " ".join(sentences)
 
 
 def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
@@ -119,7 +141,9 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _end(report: Mapping[str, Any]) -> str:
     estimate = report["search_estimate"]
-    ranking = ", ".join(f"{row['title']} {wording.percent(row['mean'])}" for row in report["rerank"])
+    ranking = ", ".join(
+        f"{row.get('short', row['title'])} {wording.percent(row['mean'])}" for row in report["rerank"]
+    )
     return (
         f"Re-ranked on validation, with fresh seeds: {ranking}.\n"
         f"{report['stopped'].capitalize()}; the widest interval is +-{100 * report['half_width']:.1f} points. "

@@ -107,7 +107,8 @@ class TargetBank:
             return
         position = int(state["position"])
         with contextlib.suppress(OSError):
-            write_bytes(self._chain_path(position), safetensors.torch.save(dict(state)))
+            tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+            write_bytes(self._chain_path(position), safetensors.torch.save(tensors))
             for path in self._chains():
                 if path.stem.isdigit() and int(path.stem) < position:
                     path.unlink(missing_ok=True)

@@ -3,8 +3,9 @@
 Three stages on three kinds of data. The search's own values are estimates, the best of many. Re-ranking
 distils the top trials with fresh seeds and freezes the winner by validation accuracy. The report
 distils winner, default and base with fresh paired seeds and reads test, beside baselines that distil
-nothing; it chooses nothing. Every distillation leaves a `result.json`, so an interrupted confirmation
-goes on where it stopped.
+nothing; it chooses nothing. Arms are compared after equally many optimisation steps, the winner's: a set
+of another number of training images is evaluated once more, for as many. Every distillation leaves a
+`result.json`, so an interrupted confirmation goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd import files, registry
+from raydd import files, jobs, registry
 from raydd.distillation import baselines
 from raydd.errors import StageFailed
-from raydd.evaluation import statistics
+from raydd.evaluation import equal_steps, statistics
 from raydd.seeding import derive_seed
 from raydd.storage import DistilledSet
 from raydd.tuning import cluster, tasks
@@ -90,11 +91,12 @@ def confirm(
 
     progress.stage("report")
     nets = config.confirm.nets or [config.evaluation.net]
+    steps = compared_steps(plan, arms[0])
     limit = max(config.confirm.max_report_seeds, seeds or 0)
     count = max(seeds or config.confirm.report_seeds, finished_seeds(study, arms))
     while True:
         results = run_units(
-            ray, study, config, arms, report_seeds(config, count), "report", "test", nets, progress
+            ray, study, config, arms, report_seeds(config, count), "report", "test", nets, progress, steps
         )
         report = summarise(study, plan, arms, results, ranking)
         widest = widest_interval(report)
@@ -137,7 +139,15 @@ def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, 
     rows = []
     for arm in all_arms:
         runs = [result["nets"][net]["mean"] for result in results[arm.key]]
-        rows.append({"trial": arm.trial, "title": arm.title, "runs": runs, "mean": sum(runs) / len(runs)})
+        rows.append(
+            {
+                "trial": arm.trial,
+                "title": arm.title,
+                "short": arm.short if arm.trial is None else f"trial {arm.trial}",
+                "runs": runs,
+                "mean": sum(runs) / len(runs),
+            }
+        )
     ranked = sorted(
         (row for row in rows if row["trial"] is not None), key=lambda row: (-row["mean"], row["trial"])
     )
@@ -158,27 +168,25 @@ def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, 
 
 def trial_arm(trial: TrialRecord, plan: Plan, name: str = "") -> Arm:
     """The arm of one trial."""
-    title = (
-        plan.method.default_name(plan.context)
-        if trial.number == 0
-        else f"{plan.method.name}, trial {trial.number}"
-    )
-    short = "carried-over" if name == "default" else "winner"
+    default = plan.method.default_name(plan.context)
+    title = default if trial.number == 0 else f"{plan.method.name}, trial {trial.number}"
+    short = "winner"
+    if name == "default":
+        short = "carried-over" if "carried over" in default else "default"
     return Arm(str(trial.number), name, title, short, plan.method.name, trial.values, trial.number)
 
 
 def base_arm(plan: Plan) -> Arm | None:
-    """The method that this one stands on, with its own default setting; None for a base itself."""
-    name = plan.method.base
+    """The method that this one stands on, with its own default setting and the study's fixed values; None for a base
+    itself.
+    """
+    name = plan.method.base_of(plan.context)
     if name is None:
         return None
     base = registry.get(name)
-    fixed = {
-        key: value for key, value in plan.context.fixed.items() if key in base.hyperparameters.model_fields
-    }
-    return Arm(
-        "base", "base", f"{base.title} ({base.default_name(plan.context)})", base.name.upper(), name, fixed
-    )
+    its = jobs.context_for(base, plan.context)
+    title = f"{base.title} ({base.default_name(its)})"
+    return Arm("base", "base", title, base.name.upper(), name, dict(its.fixed))
 
 
 def report_arms(study: Study, plan: Plan, winner: int) -> list[Arm]:
@@ -234,11 +242,13 @@ def run_units(
     split: str,
     nets: list[str],
     progress: Progress,
+    steps: int | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Results of every (arm, seed), from disk where they exist, otherwise as Ray tasks spread over the cluster.
 
     Arms are the outer order: where two share a real side, the second finds it in the target bank. What baselines
     share is made first, beside the distillations, and they wait for it. An arm that is not paired has one result.
+    `steps` are the optimisation steps after which the others are compared, see `tasks.distil_and_evaluate`.
 
     Raises:
         StageFailed: a task failed.
@@ -271,7 +281,7 @@ def run_units(
         else:
             waits = prepared if baselines.needs_network(arm.baseline) else None
             reference = submit(
-                tasks.distil_and_evaluate, asdict(arm), seeds[index], split, nets, where, waits
+                tasks.distil_and_evaluate, asdict(arm), seeds[index], split, nets, where, waits, steps
             )
         pending[reference] = f"{stage} of {arm.title}"
     total = len(wanted) - len(missing) + len(pending)
@@ -314,6 +324,17 @@ def main_net(config: StudyConfig) -> str:
     return (config.confirm.nets or [config.evaluation.net])[0]
 
 
+def compared_steps(plan: Plan, winner: Arm) -> int:
+    """Optimisation steps of a network that is trained on the winner's images for the study's epochs."""
+    config = plan.config
+    values = jobs.resolve(plan.method, plan.context, winner.hyperparameters).model_dump()
+    return equal_steps.optimisation_steps(
+        config.evaluation.protocol or plan.method.protocol,
+        config.confirm.epochs or config.evaluation.epochs,
+        plan.method.training_images(plan.context, values),
+    )
+
+
 def summarise(
     study: Study,
     plan: Plan,
@@ -321,7 +342,12 @@ def summarise(
     results: Mapping[str, list[dict[str, Any]]],
     ranking: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The report as plain values; the unit of replication is the distillation run."""
+    """The report as plain values; the unit of replication is the distillation run.
+
+    Differences are those after equally many optimisation steps. Holm's correction treats those with the coresets
+    as a family of their own: they say whether choosing real images would do, not whether the search or the
+    method does anything, and must not cost those questions their power.
+    """
     config = plan.config
     nets = config.confirm.nets or [config.evaluation.net]
     rows, runs = [], {}
@@ -330,9 +356,9 @@ def summarise(
             values = [result["nets"][net] for result in results[arm.key] if net in result["nets"]]
             if not values:  # the network that was trained on all data is of one architecture
                 continue
-            means = runs[arm.name, net] = [value["mean"] for value in values]
-            interval = statistics.interval(means, CONFIDENCE)
-            sds = [value["net_sd"] for value in values if math.isfinite(value["net_sd"])]
+            equal = [value.get("equal_steps", value) for value in values]
+            runs[arm.name, net] = [value["mean"] for value in equal]
+            again = any("equal_steps" in value for value in values)
             rows.append(
                 {
                     "name": arm.name,
@@ -342,15 +368,9 @@ def summarise(
                     "trial": arm.trial,
                     "hyperparameters": arm.hyperparameters,
                     "net": net,
-                    "runs": means,
-                    "net_sd": math.sqrt(sum(sd**2 for sd in sds) / len(sds)) if sds else None,
-                    "mean": interval.mean,
-                    "sd": interval.sd,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "n": interval.n,
+                    **figures(values),
+                    "equal_steps": figures(equal) if again else None,
                     "diverged": sum(bool(result["diverged"]) for result in results[arm.key]),
-                    "optimisation_steps": max(value["optimisation_steps"] for value in values),
                     "label_regime": values[0]["label_regime"],
                     "bytes": results[arm.key][0]["bytes"],
                 }
@@ -362,7 +382,7 @@ def summarise(
     if "random" in by_name:  # whether distilling pays at all, without what was tuned
         pairs += [(name, "random") for name in ("default", "base") if name in by_name]
     compared = [statistics.paired(runs[a, net], runs[b, net]) for a, b in pairs]
-    adjusted = statistics.holm([difference.p for difference in compared])
+    adjusted = holm_in_families(pairs, [difference.p for difference in compared])
     return {
         "protocol": {
             "name": first["protocol"],
@@ -372,6 +392,7 @@ def summarise(
         },
         "label_regime": first["label_regime"],
         "fit": config.confirm.fit,
+        "compared_steps": compared_steps(plan, arms[0]),
         "seeds": report_seeds(config, len(runs["winner", net])),
         "winner": {
             "trial": ranking["winner"],
@@ -401,6 +422,30 @@ def summarise(
     }
 
 
+def figures(values: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread of an arm over its runs on one net, and how long that was trained."""
+    means = [value["mean"] for value in values]
+    interval = statistics.interval(means, CONFIDENCE)
+    sds = [value["net_sd"] for value in values if math.isfinite(value["net_sd"])]
+    return {
+        "runs": means,
+        "net_sd": math.sqrt(sum(sd**2 for sd in sds) / len(sds)) if sds else None,
+        **asdict(interval),
+        "epochs": max(value["epochs"] for value in values),
+        "optimisation_steps": max(value["optimisation_steps"] for value in values),
+    }
+
+
+def holm_in_families(pairs: list[tuple[str, str]], ps: list[float]) -> list[float]:
+    """Adjusted p in the order given; pairs with a coreset are one family, all others another."""
+    adjusted = list(ps)
+    for coresets in (False, True):
+        family = [place for place, (_, b) in enumerate(pairs) if (b in baselines.CORESETS) == coresets]
+        for place, p in zip(family, statistics.holm([ps[place] for place in family])):
+            adjusted[place] = p
+    return adjusted
+
+
 def widest_interval(report: Mapping[str, Any]) -> float:
     """Half-width of the winner's widest paired difference; of its own accuracy where it is compared with nothing."""
     winner = report["arms"][0]
@@ -415,8 +460,10 @@ def track(tracker: Tracker, study: Study, report: Mapping[str, Any]) -> None:
     for arm in report["arms"]:
         if arm["net"] == net:
             prefix = "confirmed" if arm["name"] == "winner" else arm["name"]
-            figures = {"test_accuracy": arm["mean"], "low": arm["low"], "high": arm["high"]}
-            metrics |= {f"{prefix}/{name}": value for name, value in figures.items() if math.isfinite(value)}
+            shown = {"test_accuracy": arm["mean"], "low": arm["low"], "high": arm["high"]}
+            if arm["equal_steps"] is not None:
+                shown["equal_steps_test_accuracy"] = arm["equal_steps"]["mean"]
+            metrics |= {f"{prefix}/{name}": value for name, value in shown.items() if math.isfinite(value)}
     tracker.log_study(metrics, tags={"raydd.winner": str(report["winner"]["trial"])})
     tracker.study_artifacts(
         {

@@ -42,8 +42,10 @@ class Plan:
             reduction_factor=config.search.reduction_factor,
             progress_floor=self.method.progress_floor,
         ).rungs
+        base = self.method.base_of(context)
         lines = [
-            f"study {config.name}: {self.method.title} on {context.dataset} "
+            f"study {config.name}: {self.method.title}" + (f"; its base here: {base}" if base else ""),
+            f"data: {context.dataset} "
             f"({context.size}x{context.size}, {context.channels} channels, {context.classes} classes), "
             f"{context.ipc} images per class",
             f"{config.search.trials} trials of {context.iterations} {self.method.unit}, "
@@ -66,8 +68,6 @@ def prepare(config: StudyConfig) -> Plan:
         RayddError: one sentence about the first thing that is wrong.
     """
     method = registry.get(config.method)
-    if method.base is not None:
-        registry.get(method.base)
     cluster.check(config.resources, config.evaluation.device)
     if config.evaluation.protocol is not None and config.evaluation.protocol not in evaluation.names():
         raise ConfigError(
@@ -85,6 +85,9 @@ def prepare(config: StudyConfig) -> Plan:
         raise StudyError(taken(config.name, Path(config.home)))
     data = load_data(config.data, verify=True)
     plan = plan_for(config, method, data)
+    base = method.base_of(plan.context)
+    if base is not None:
+        registry.get(base)
     check_nets(plan)
     plan = decide_compiling(plan)
     if plan.config.name is None:

@@ -15,7 +15,7 @@ from raydd import devices, files, jobs
 from raydd.config import StudyConfig
 from raydd.distillation import baselines
 from raydd.errors import TrialDiverged
-from raydd.evaluation import evaluate
+from raydd.evaluation import equal_steps, evaluate, protocols
 from raydd.jobs import Job
 from raydd.registry import AssetSpec
 from raydd.storage import DistilledSet
@@ -139,10 +139,13 @@ def distil_and_evaluate(
     nets: list[str],
     where: Path,
     prepared: Mapping[str, Any] | None = None,
+    steps: int | None = None,
 ) -> dict[str, Any]:
     """One distillation of one arm with a fresh seed, evaluated on `split` by every architecture.
 
     A distillation that diverges is worth chance: it is a failure of the setting, and must not be left out.
+    Where the study's epochs are not `steps` optimisation steps on this set, it is evaluated a second time, for
+    as many; where they are, nothing is computed twice.
 
     Args:
         folder: the study's folder.
@@ -152,9 +155,12 @@ def distil_and_evaluate(
         nets: architectures to train.
         where: folder that receives `distilled.safetensors` and, last, `result.json`.
         prepared: what `prepare_baselines` gave; only coresets need it.
+        steps: optimisation steps that the winner's networks take, after which arms are compared; None: at the
+            study's epochs only.
 
     Returns:
-        `result.json`: per net the accuracies, and the seconds.
+        `result.json`: per net the accuracies (under `equal_steps` those of the second evaluation, if there is
+        one), and the seconds.
     """
     config = Study(folder).config
     begun = time.perf_counter()
@@ -169,19 +175,28 @@ def distil_and_evaluate(
     where.mkdir(parents=True, exist_ok=True)
     distilled.save(where / "distilled.safetensors", preview=where / "grid.png")
     seconds = time.perf_counter() - begun
-    if split == "test":
-        Study(folder).count_test_reading(stage="report", arm=arm["key"], seed=seed, nets=nets)
-    evaluations = {
-        net: chance(job, config, protocol)
-        if diverged
-        else evaluate_net(distilled, job, net, config, protocol, seed, split)
-        for net in nets
-    }
+
+    def judged(last: int | None) -> dict[str, dict[str, Any]]:
+        if diverged:
+            return {net: chance(job, config, protocol, last) for net in nets}
+        if split == "test":
+            Study(folder).count_test_reading(
+                stage="report", arm=arm["key"], seed=seed, nets=nets, epochs=last
+            )
+        return {net: evaluate_net(distilled, job, net, config, protocol, seed, split, last) for net in nets}
+
+    figures = judged(epochs)
+    if steps is not None:
+        own, images = figures[nets[0]]["epochs"], len(distilled.labels())
+        again = equal_steps.other_epochs(protocol, own, images, steps)
+        if again is not None:
+            for net, second in judged(again).items():
+                figures[net]["equal_steps"] = second
     result = {
         "seed": seed,
         "split": split,
         "diverged": diverged,
-        "nets": evaluations,
+        "nets": figures,
         "bytes": (where / "distilled.safetensors").stat().st_size,
         "distill_seconds": seconds,
         "seconds": time.perf_counter() - begun,
@@ -216,7 +231,14 @@ def real_images(job: Job, baseline: str, seed: int, prepared: Mapping[str, Any] 
 
 
 def evaluate_net(
-    distilled: DistilledSet, job: Job, net: str, config: StudyConfig, protocol: str, seed: int, split: str
+    distilled: DistilledSet,
+    job: Job,
+    net: str,
+    config: StudyConfig,
+    protocol: str,
+    seed: int,
+    split: str,
+    epochs: int | None,
 ) -> dict[str, Any]:
     """Accuracies of `confirm.repeats` networks of one architecture, and how they were trained."""
     result = evaluate(
@@ -224,7 +246,7 @@ def evaluate_net(
         job.data,
         net=net,
         protocol=protocol,
-        epochs=config.confirm.epochs or config.evaluation.epochs,
+        epochs=epochs,
         repeats=config.confirm.repeats,
         seed=seed,
         split=split,
@@ -243,15 +265,15 @@ def evaluate_net(
     }
 
 
-def chance(job: Job, config: StudyConfig, protocol: str) -> dict[str, Any]:
-    """What `evaluate_net` gives for a distillation that diverged."""
+def chance(job: Job, config: StudyConfig, protocol: str, epochs: int | None) -> dict[str, Any]:
+    """What `evaluate_net` gives for a distillation that diverged: nothing is trained, and test is not read."""
     value = 1.0 / job.data.classes
     return {
         "values": [value] * config.confirm.repeats,
         "mean": value,
         "net_sd": 0.0,
         "protocol": protocol,
-        "epochs": config.confirm.epochs or config.evaluation.epochs,
+        "epochs": protocols.get(protocol).epochs if epochs is None else epochs,
         "optimisation_steps": 0,
         "label_regime": "hard",
     }

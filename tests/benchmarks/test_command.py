@@ -18,8 +18,13 @@ NAMES = [
     "data-open",
     "dm-step",
     "evaluation-training",
+    "idc-net-update",
+    "idc-step-ipc1",
+    "idc-step-ipc10",
+    "idm-step",
     "iid-step",
     "testing-10k",
+    "udd-step-ipc1",
 ]
 
 

@@ -106,6 +106,6 @@ def test_a_bank_that_was_filled_is_read_and_gives_the_same_losses(
     stored = ours.fill_bank(our_distiller("iid", settings, eager, tmp_path))
     reader = our_distiller("iid", settings, eager, tmp_path)
     without = our_distiller("iid", settings, eager)
-    monkeypatch.setattr(reader.real_side, "_statistics", None)  # computing would fail
+    monkeypatch.setattr(reader.real_side, "feature_statistics", None)  # computing would fail
     for _ in range(stored):
         assert reader.step() == without.step()

@@ -15,7 +15,7 @@ def run(*arguments):
 
 def test_methods_are_listed_with_their_base_and_length():
     row = next(line for line in run("methods").splitlines() if line.split()[:1] == ["iid"])
-    assert " dm " in row
+    assert " dm or idm " in row
     assert "20000 iterations" in row
 
 
@@ -23,6 +23,8 @@ def test_methods_as_json():
     rows = {row["name"]: row for row in json.loads(run("methods", "--json"))}
     assert set(rows) == set(registry.names())
     assert (rows["iid"]["base"], rows["dm"]["base"], rows["iid"]["protocol"]) == ("dm", None, "dsa")
+    bases = {name: row["bases"] for name, row in rows.items()}
+    assert bases == {"dm": [], "idm": [], "idc": [], "iid": ["dm", "idm"], "udd": ["idc"]}
 
 
 PROBLEM = (

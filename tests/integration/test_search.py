@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -9,11 +10,13 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from raydd import DistilledSet, files
 from raydd import config as configuration
+from raydd.cli import main
 from raydd.tuning import Study
 from raydd.tuning.searcher import open_optuna
 
@@ -271,6 +274,123 @@ def test_two_drivers_on_one_study_are_refused(finished):
         study.unlock()
     assert result.returncode == 2
     assert "in use by another process" in result.stderr
+
+
+TINY = {
+    "search.concurrency": 1,
+    "confirm.top": 1,
+    "confirm.rerank_seeds": 1,
+    "confirm.report_seeds": 2,
+    "confirm.max_report_seeds": 2,
+    "confirm.repeats": 1,
+    "confirm.baseline_epochs": 1,
+    "confirm.baselines": "[random, herding]",
+}
+TINY_SEARCH = (
+    "--data digits --ipc 2 --iterations 4 --trials 2 --net convnet-w8 --eval-epochs 6 --eval-repeats 1"
+)
+SHORT = {"net": "convnet-w8", "batch_real": 8, "batch_train": 8, "factor": 2}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """`searched(method, **fix)`: a tiny study on digits by `raydd search`, its report and its MLflow runs."""
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+
+    def search(method, **fix):
+        home = tmp_path_factory.mktemp(method)
+        settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
+        fixed = [word for name, value in {**SHORT, **fix}.items() for word in ("--fix", f"{name}={value}")]
+        line = ["search", method, *TINY_SEARCH.split(), "--home", str(home), *fixed, *settings]
+        result = subprocess.run(command(*line), capture_output=True, text=True, timeout=300, env=environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        study = Study(home / "studies" / f"{method}-digits-ipc2")
+        return study, files.read_json(study.folder / "confirm" / "report.json"), runs_of(study)
+
+    return search
+
+
+def check_complete(study, runs):
+    _, parent, children = runs
+    assert [trial.outcome for trial in study.trials()] == ["complete"] * 2
+    states = [trial.state.name for trial in open_optuna(study.journal, study.name).trials]
+    assert states == ["COMPLETE"] * 2
+    assert {parent.info.status, *(child.info.status for child in children)} == {"FINISHED"}
+    for child, trial in zip(children, study.trials(), strict=True):
+        assert child.data.metrics["val_accuracy"] == pytest.approx(trial.val_accuracy)
+
+
+def evaluated(study):
+    """What `raydd evaluate` says of the study's set, after one epoch."""
+    path = study.folder / "distilled.safetensors"
+    result = CliRunner().invoke(main, ["evaluate", str(path), "--epochs", "1", "--repeats", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    (figures,) = json.loads(result.stdout)
+    assert 0.0 <= figures["mean"] <= 1.0
+    return figures
+
+
+def test_udd_is_searched_measured_and_compared_at_equal_steps(searched):
+    fix = {"inner_loop": 2, "n_data": 16, "regions": 1, "region_source": "sub_image", "research_every": 1}
+    study, report, runs = searched("udd", proxy_net="convnet-w8", proxy_epochs=1, **fix)
+    check_complete(study, runs)
+    client, parent, children = runs
+    for child in children:
+        for name in ("mue", "region_switch_rate", "border_share"):
+            assert 0.0 <= child.data.metrics[name] <= 1.0
+        drawn = {item.path for item in client.list_artifacts(child.info.run_id, "pictures")}
+        assert drawn == {"pictures/regions.png"}
+    for number in range(2):
+        distilled = DistilledSet.load(study.trial_folder(number) / "distilled.safetensors")
+        assert distilled.boxes.shape == (20, 4, 3)
+        assert distilled.images().shape == (10 * 2 * (4 + 4), 1, 8, 8)
+
+    arms = {arm["name"]: arm for arm in report["arms"]}
+    assert set(arms) - {"default"} == {"winner", "base", "random", "herding"}
+    assert arms["base"]["method"] == "idc"
+    base = DistilledSet.load(study.folder / "confirm" / "base" / "report-0" / "distilled.safetensors")
+    assert base.boxes is None
+    assert base.images().shape == (80, 1, 8, 8)
+    # 160, 80 and 20 images are three, two and one batch an epoch; six epochs of the winner are 18 steps
+    assert report["compared_steps"] == 18
+    lengths = {name: arm["optimisation_steps"] for name, arm in arms.items() if name != "default"}
+    assert lengths == {"winner": 18, "base": 12, "random": 6, "herding": 6}
+    equal = {name: arm["equal_steps"] for name, arm in arms.items() if arm["equal_steps"]}
+    assert {name: one["epochs"] for name, one in equal.items()} == {"base": 9, "random": 18, "herding": 18}
+    assert {one["optimisation_steps"] for one in equal.values()} == {18}
+    difference = next(one for one in report["differences"] if one["b"] == "base")
+    assert difference["mean"] == pytest.approx(arms["winner"]["mean"] - equal["base"]["mean"])
+    assert parent.data.metrics["base/equal_steps_test_accuracy"] == pytest.approx(equal["base"]["mean"])
+    assert study.test_readings() == report["test_readings"] == 2 * (len(arms) - 3) + 2 * 2 * 3
+
+    figures = evaluated(study)
+    assert (figures["protocol"], figures["epochs"], figures["optimisation_steps"]) == ("idc", 1, 3)
+
+
+def test_iid_on_idm_is_searched_and_compared_with_idm(searched):
+    fix = {"pool_net": "convnet-w8", "pool_size": 1, "pool_epochs": 1, "net_num": 3, "model_train_steps": 2}
+    study, report, runs = searched("iid", base="idm", **fix)
+    check_complete(study, runs)
+    assert {trial.values["base"] for trial in study.trials()} <= {"idm"}
+    trial = DistilledSet.load(study.trial_folder(1) / "distilled.safetensors")
+    assert (trial.manifest["method"], trial.manifest["hyperparameters"]["base"]) == ("iid", "idm")
+    assert trial.images().shape == (80, 1, 8, 8)
+
+    arms = {arm["name"]: arm for arm in report["arms"]}
+    assert set(arms) - {"default"} == {"winner", "base", "random", "herding"}
+    assert (arms["base"]["method"], arms["base"]["hyperparameters"]["factor"]) == ("idm", 2)
+    base = DistilledSet.load(study.folder / "confirm" / "base" / "report-0" / "distilled.safetensors")
+    assert base.manifest["method"] == "idm"
+    # the fixed values that IDM has are its own too
+    assert {name: base.manifest["hyperparameters"][name] for name in SHORT} == SHORT
+    assert base.manifest["hyperparameters"]["net_num"] == 3
+    # 80 images or 20 are one batch, so that nothing is judged twice
+    assert {arm["optimisation_steps"] for arm in arms.values()} == {report["compared_steps"]} == {7}
+    assert [arm["equal_steps"] for arm in arms.values()] == [None] * len(arms)
+    assert study.test_readings() == report["test_readings"] == 2 * len(arms)
+
+    figures = evaluated(study)
+    assert (figures["protocol"], figures["optimisation_steps"]) == ("dsa", 2)
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,49 @@ def test_it_names_protocol_arms_differences_and_test_readings(report):
     assert "5 seeds made; the widest interval is +-0.8 points." in text
 
 
+def again(row, mean, steps, epochs):
+    """The arm with figures of a second evaluation."""
+    figures = {**row, "mean": mean, "low": mean - 0.02, "high": mean + 0.02, "optimisation_steps": steps}
+    return {**row, "equal_steps": {**figures, "epochs": epochs}}
+
+
+def test_an_arm_of_fewer_images_has_a_second_row_at_the_winners_steps(report):
+    plain = confirmation.text(report)
+    assert "equal optimisation steps" not in plain
+    assert "*" not in plain
+    report["compared_steps"] = 15000
+    for place, (mean, steps, epochs) in {2: (0.505, 15001, 2143), 3: (0.412, 15000, 7500)}.items():
+        report["arms"][place] = again(report["arms"][place], mean, steps, epochs)
+    text = confirmation.text(json.loads(json.dumps(report)))
+    assert row(text, "base")[3:] == ["52.0", "[51.0,", "54.0]", "5", "0.4", "1.2", "301", "31.4", "kB"]
+    assert row(text, "base*")[3:] == ["50.5", "[48.5,", "52.5]", "5", "0.4", "1.2", "15001", "31.4", "kB"]
+    assert row(text, "random*")[3] == "41.2"
+    assert "winner*" not in text
+    assert (
+        "Differences are taken at equal optimisation steps, the winner's 15000: a set of another number of "
+        "training images was evaluated again for as many (* in the table: base* 2143 epochs, random* 7500 epochs)."
+        in text
+    )
+
+
+def test_the_table_fits_into_110_columns(report):
+    report["arms"] = [
+        again(arm(name, "", 0.5, net="resnet18-w128"), 0.4, 250000, 1000) for name in ("winner", "k_center")
+    ]
+    report["compared_steps"] = 250000
+    lines = [line for line in confirmation.text(report).splitlines() if "resnet18-w128" in line]
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= 110
+
+
+def test_trials_of_the_re_ranking_have_short_names(report):
+    report["rerank"] = [
+        {"trial": 0, "title": "UDD's defaults on IDC's setting (...)", "short": "trial 0", "mean": 0.5},
+        {"trial": None, "title": "IDC: gradient matching (...)", "short": "IDC", "mean": 0.4},
+    ]
+    assert "Re-ranked on validation, with fresh seeds: trial 0 50.0, IDC 40.0." in confirmation.text(report)
+
+
 def test_a_clear_win_carries_no_warning(report):
     text = confirmation.text(report)
     for sentence in ("Randomly chosen", "not shown", "No difference", "trial 0 itself", "worse than"):
@@ -164,6 +207,7 @@ def test_coresets_that_win_or_draw_are_said_too(report):
     )
     assert "The winner is not shown to be better than real images chosen by k-center." in text
     assert "Randomly chosen" not in text
+    assert "Differences with coresets are corrected (Holm) as a family of their own." in text
 
 
 def test_full_data_are_one_net_without_interval_or_spread(report):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -13,10 +14,11 @@ from raydd.tuning.studies import Study
 NET = "convnet-w8"
 
 
-def planned(method="iid", **confirm):
+def planned(method="iid", fix=None, **confirm):
     values = {
         "method": method,
         "iterations": 4,
+        "search": {"fix": fix or {}},
         "evaluation": {"net": NET},
         "confirm": confirm,
         "home": "/nowhere",
@@ -177,12 +179,78 @@ def test_coresets_are_compared_with_the_winner_and_full_data_with_nothing(tmp_pa
     assert herding["mean"] == pytest.approx((0.1 + 0.11 + 0.09) / 3)
     assert herding["text"].startswith("winner - herding = +10.0 [")
     assert report["differences"][2]["text"].startswith("winner - k-center: not resolved")
-    assert herding["adjusted_p"] == pytest.approx(3 * herding["p"])  # the smallest of the three
+    assert herding["adjusted_p"] == pytest.approx(2 * herding["p"])  # the smaller of two coresets
+    random = report["differences"][0]
+    assert random["adjusted_p"] == random["p"]  # which cost this comparison nothing
     rows = [(row["name"], row["net"]) for row in report["arms"]]
     assert rows[4] == ("full", NET)
     assert len(rows) == 5 + 4  # of one architecture only
     last = report["arms"][4]
     assert (last["n"], last["mean"], last["net_sd"], last["optimisation_steps"]) == (1, 0.97, None, 150)
+
+
+def test_coresets_are_a_family_of_their_own():
+    pairs = [("winner", "base"), ("winner", "herding"), ("winner", "random"), ("winner", "k_center")]
+    pairs.append(("base", "random"))
+    adjusted = confirmation.holm_in_families(pairs, [0.02, 0.03, 0.01, 0.04, 0.03])
+    assert adjusted == pytest.approx([0.04, 0.06, 0.03, 0.06, 0.04])
+    assert confirmation.holm_in_families([], []) == []
+
+
+def test_the_base_is_the_one_that_the_fixed_values_choose_and_keeps_those_it_has():
+    fix = {"base": "idm", "net": NET, "batch_real": 16, "factor": 3, "lambda_cc": 0.2, "pool_net": NET}
+    base = confirmation.base_arm(planned("iid", fix))
+    assert (base.method, base.short) == ("idm", "IDM")
+    assert base.hyperparameters == {"net": NET, "batch_real": 16, "factor": 3}
+    assert base.title == (
+        "Improved distribution matching (CIFAR-10's published setting, carried over, with factor=3)"
+    )
+    assert confirmation.base_arm(planned("iid", {"lambda_cc": 0.2})).method == "dm"
+    idc = confirmation.base_arm(planned("udd", {"n_data": 16, "regions": 2}))
+    assert (idc.method, idc.hyperparameters) == ("idc", {"n_data": 16})
+    assert confirmation.base_arm(planned("idm")) is None
+
+
+def test_a_default_that_is_not_carried_over_is_not_called_so(tmp_path, plan):
+    study = study_with(tmp_path, [("complete", 0.5), ("complete", 0.6)])
+    shorts = [arm.short for arm in confirmation.report_arms(study, plan, 1)]
+    assert shorts == ["winner", "carried-over", "DM", "random"]
+    published = replace(plan, context=replace(plan.context, dataset="cifar10"))
+    assert confirmation.trial_arm(study.trial(0), published, "default").short == "default"
+
+
+def test_arms_are_compared_after_the_steps_that_the_winners_images_give():
+    winner = confirmation.Arm("1", "winner", "", "winner", "udd", {"factor": 2, "regions": 3})
+    # 10 images of 10 classes, each four parts and three regions of each: 1,600, in batches of 64
+    assert confirmation.compared_steps(planned("udd", epochs=9), winner) == 9 * 25
+    assert confirmation.compared_steps(planned("udd"), winner) == 1000 * 25
+    on_idm = planned("iid", {"base": "idm"}, epochs=9)
+    winner = confirmation.Arm("1", "winner", "", "winner", "iid", {"factor": 3})
+    assert confirmation.compared_steps(on_idm, winner) == 10 * 4  # 900, in batches of 256
+
+
+def test_differences_are_those_at_equal_steps_and_rows_carry_both(tmp_path):
+    study = study_with(tmp_path, [("complete", 0.5)])
+    plan = planned("udd", baselines=["random"], epochs=9)
+    arms = confirmation.report_arms(study, plan, 0)
+    assert [arm.name for arm in arms] == ["winner", "base", "random"]
+    runs = {"0": results([0.6, 0.62, 0.64]), "base": results([0.5, 0.5, 0.53]), "random": results([0.2] * 3)}
+    for key, means in {"base": [0.58, 0.59, 0.63], "random": [0.3, 0.34, 0.35]}.items():
+        for result, again in zip(runs[key], results(means)):
+            second = {**again["nets"][NET], "epochs": 17, "optimisation_steps": 119}
+            result["nets"][NET]["equal_steps"] = second
+    report = confirmation.summarise(study, plan, arms, runs, {**RANKING, "winner": 0})
+    means = {(one["a"], one["b"]): one["mean"] for one in report["differences"]}
+    assert means["winner", "base"] == pytest.approx(0.02)  # 0.11 at equal epochs
+    assert means["winner", "random"] == pytest.approx(0.29)
+    assert means["base", "random"] == pytest.approx(0.27)
+    winner, base, random = report["arms"]
+    assert winner["equal_steps"] is None
+    assert (base["mean"], base["equal_steps"]["mean"]) == (pytest.approx(0.51), pytest.approx(0.6))
+    assert (base["optimisation_steps"], base["equal_steps"]["optimisation_steps"]) == (5, 119)
+    assert (base["epochs"], base["equal_steps"]["epochs"]) == (4, 17)
+    assert random["equal_steps"]["runs"] == [0.3, 0.34, 0.35]
+    assert report["compared_steps"] == 9 * 13
 
 
 def test_without_baselines_the_widest_interval_is_the_winners_own(tmp_path):

@@ -30,7 +30,7 @@ def config(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("changes", "error", "sentence"),
     [
-        ({"method": "idd"}, ConfigError, "unknown method 'idd': did you mean 'iid'?"),
+        ({"method": "iidd"}, ConfigError, "unknown method 'iidd': did you mean 'iid'?"),
         ({"data__name": "digit"}, DataError, "unknown dataset 'digit': did you mean 'digits'?"),
         ({"evaluation__net": "convnet-d4"}, ConfigError, "needs at least 16 px, got 8"),
         ({"search__fix": {"pool_net": "convnet-d4"}}, ConfigError, "needs at least 16 px, got 8"),
@@ -88,8 +88,17 @@ def test_the_plan_tells_the_size_and_error_of_the_validation_set_and_what_vanish
     assert (
         "validation: 288 images of 10 classes; one accuracy has a standard error of about 2.9 points" in lines
     )
-    assert "At IPC 1 on DM both terms of IID have no gradient" in lines
+    assert "At IPC 1 without sub-images both terms of IID have no gradient: IID equals DM" in lines
     assert "searched: lr_img\n" in lines
+
+
+def test_the_plan_names_the_base_that_the_fixed_values_choose(tmp_path):
+    assert prepare(config(tmp_path)).lines()[0].endswith("on DM or IDM; its base here: dm")
+    fix = {"base": "idm"}
+    on_idm = prepare(config(tmp_path, search__fix=fix))
+    assert on_idm.lines()[0].endswith("on DM or IDM; its base here: idm")
+    assert on_idm.lines()[1] == "data: digits (8x8, 1 channels, 10 classes), 10 images per class"
+    assert "base" not in prepare(config(tmp_path, method="dm")).lines()[0]
 
 
 # A study of a few hundred GFLOP, and one that computes for days.

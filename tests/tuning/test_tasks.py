@@ -6,6 +6,7 @@ import torch
 import raydd
 from raydd import config as configuration
 from raydd import devices, files
+from raydd.evaluation import evaluate
 from raydd.storage import DistilledSet
 from raydd.training import accuracies
 from raydd.tuning import tasks
@@ -101,6 +102,49 @@ def test_random_images_need_nothing_prepared(study):
     result = tasks.distil_and_evaluate(study.folder, arm("random"), 11, "test", [NET], where)
     assert (result["seed"], result["diverged"]) == (11, "")
     assert DistilledSet.load(where / "distilled.safetensors").manifest["seed"] == 11
+
+
+def test_a_set_whose_steps_differ_is_judged_twice_and_each_reading_counted(study):
+    before = study.test_readings()
+    where = study.folder / "confirm" / "random" / "report-1"
+    # 30 images are one batch, and two epochs three steps, as the dsa protocol has it
+    result = tasks.distil_and_evaluate(study.folder, arm("random"), 5, "test", [NET], where, None, 80)
+    own = result["nets"][NET]
+    second = own["equal_steps"]
+    assert (own["epochs"], own["optimisation_steps"]) == (2, 3)
+    assert (second["epochs"], second["optimisation_steps"]) == (79, 80)
+    judged = evaluate(
+        DistilledSet.load(where / "distilled.safetensors"),
+        raydd.load_data("digits"),
+        net=NET,
+        steps=80,
+        repeats=1,
+        seed=5,
+        device="cpu",
+    )
+    assert second["values"] == list(judged.values) != own["values"]
+    assert files.read_json(where / "result.json")["nets"][NET]["equal_steps"]["mean"] == judged.mean
+    assert [row["epochs"] for row in files.read_jsonl(study.folder / "test_ledger.jsonl")[before:]] == [2, 79]
+
+
+def test_a_set_whose_steps_are_the_winners_is_judged_once(study):
+    before = study.test_readings()
+    where = study.folder / "confirm" / "random" / "report-2"
+    result = tasks.distil_and_evaluate(study.folder, arm("random"), 5, "test", [NET], where, None, 3)
+    assert "equal_steps" not in result["nets"][NET]
+    assert study.test_readings() == before + 1
+
+
+def test_a_distillation_that_diverges_is_worth_chance_at_both_lengths_and_reads_nothing(study):
+    before = study.test_readings()
+    spoilt = {"key": "0", "method": "dm", "hyperparameters": {"lr_img": 1e38}, "baseline": None}
+    where = study.folder / "confirm" / "0" / "report-0"
+    result = tasks.distil_and_evaluate(study.folder, spoilt, 5, "test", [NET], where, None, 7)
+    own = result["nets"][NET]
+    assert "finite" in result["diverged"]
+    assert (own["mean"], own["epochs"]) == (0.1, 2)
+    assert (own["equal_steps"]["mean"], own["equal_steps"]["epochs"]) == (0.1, 6)
+    assert study.test_readings() == before
 
 
 def test_with_train_and_val_both_are_learnt_from(tmp_path):

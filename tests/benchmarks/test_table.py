@@ -1,0 +1,148 @@
+"""The comparison table: measured for real on digits at a tiny budget, resumed, and summed up at equal steps."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.table import plan, summary
+from benchmarks.table.__main__ import command
+from raydd import files
+from raydd.errors import ConfigError
+
+TINY = [
+    "--data",
+    "digits",
+    "--eager",
+    "--iterations",
+    "3",
+    "--epochs",
+    "2",
+    "--net",
+    "convnet-w4",
+    "--seeds",
+    "2",
+]
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.mark.integration
+def test_rows_are_measured_once_each_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    path, home = tmp_path / "rows.jsonl", str(tmp_path / "home")
+    rows = ["--only", "IDC factor 2", "--only", "UDD random", "--only", "random real, IDC*", "--ipc", "1"]
+    first = run(str(path), *TINY, "--home", home, *rows[:2], *rows[6:])
+    assert len(files.read_jsonl(path)) == 2
+    before = path.read_bytes()
+    text = run(str(path), *TINY, "--home", home, *rows)
+    assert path.read_bytes().startswith(before)
+    records = files.read_jsonl(path)
+    assert [(row["row"], row["seed"]) for row in records[2:]] == [
+        ("random real, IDC's recipe", 0),
+        ("UDD random", 0),
+        ("random real, IDC's recipe", 1),
+        ("UDD random", 1),
+    ]
+    again = path.read_bytes()
+    assert run(str(path), *TINY, "--home", home, *rows) == text
+    assert path.read_bytes() == again
+    assert "IDC factor 2" in first
+    assert "UDD random - IDC factor 2" in text
+
+    idc = records[0]["evaluations"]
+    assert [(found["stage"], found["optimisation_steps"]) for found in idc] == [
+        ("initial", 2),  # 40 images are one batch of 64
+        ("final", 2),
+        ("final at equal steps", 4),  # as many as 80 (UDD) and 90 images (factor 3) take
+        ("final at equal steps", 6),  # and 140 (multi)
+    ]
+    udd = next(row for row in records if row["row"] == "UDD random")
+    assert udd["images"] == 80
+    assert udd["bytes"] == 10 * 64 * 4 + 10 * 8 + 10 * 4 * 3 * 8
+    assert set(udd["measures"]) == {"mue", "region_switch_rate", "border_share"}
+    assert udd["mue"]["final"]["min_max"] == pytest.approx(udd["measures"]["mue"])
+
+
+def test_an_unknown_row_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no row matches UDX.*UDD response"):
+        command.main([str(tmp_path / "rows"), "--only", "UDX"], standalone_mode=False)
+
+
+def test_bases_stand_before_what_is_compared_with_them() -> None:
+    for ipc in (1, 10):
+        seen: set[str] = set()
+        for row in plan.rows():
+            if row.ipc == ipc:
+                later = {"UDD random", "UDD random, CFC", "UDD most_used", "UDD most_used, CFC"}
+                assert set(row.bases) <= seen | later
+                assert row.name not in seen
+                seen.add(row.name)
+        assert {base for row in plan.rows() if row.ipc == ipc for base in row.bases if ipc == 1} <= seen
+
+
+def record(name: str, seed: int, final: dict[int, float], own: int, mue: float = 0.3) -> dict[str, Any]:
+    """A record whose accuracies are given by optimisation steps."""
+    evaluations = [
+        {
+            "stage": "final" if steps == own else "final at equal steps",
+            "optimisation_steps": steps,
+            "mean": mean,
+        }
+        for steps, mean in final.items()
+    ]
+    settings = {
+        "dataset": "digits",
+        "precision": "fp32",
+        "compiled": False,
+        "iterations": 3,
+        "epochs": 2,
+        "repeats": 2,
+        "net": "convnet",
+    }
+    return {
+        "settings": settings,
+        "row": name,
+        "ipc": 1,
+        "seed": seed,
+        "images": 10,
+        "bytes": 100,
+        "mue": {"final": {"min_max": mue, "max": mue}},
+        "evaluations": evaluations,
+    }
+
+
+def test_differences_are_paired_by_seed_at_the_first_ones_steps() -> None:
+    records = [record("IDC factor 2", seed, {2: 0.9, 4: 0.5 + seed / 10}, own=2) for seed in (0, 1, 2)] + [
+        record("UDD random", seed, {4: 0.52 + seed / 10}, own=4) for seed in (2, 0, 1)
+    ]
+    text = summary.markdown(records)
+    assert "UDD random - IDC factor 2 = +2.0 [+2.0, +2.0], 4 steps" in text
+    assert "| IDC factor 2 | 3 |  | 90.0 [90.0, 90.0] | 2 |" in text
+
+
+def test_mue_and_accuracy_are_correlated_over_twenty_runs_of_udd_only() -> None:
+    names = [
+        f"UDD {policy}{cfc}"
+        for policy in ("response", "jitter", "random", "most_used")
+        for cfc in ("", ", CFC")
+    ]
+    runs = [(name, seed) for seed in range(3) for name in names]
+    records = [
+        record(
+            name, seed, {4: 0.3 + index / 100}, own=4, mue=0.1 + (index ^ 1) / 50
+        )  # neighbours are swapped
+        for index, (name, seed) in enumerate(runs)
+    ]
+    # d = +-1 for all 24: rho = 1 - 6 * 24 / (24 * 575) = 0.9896; Fisher's scale: 2.629 +- 1.96 sqrt(1.4896 / 21)
+    expected = "rank correlation +0.99 [+0.97, +1.00] over 24 runs of UDD"
+    assert f"mUE (min_max) and accuracy: {expected}" in summary.markdown(records)
+    assert math.tanh(2.629 - 1.96 * math.sqrt(1.4896 / 21)) == pytest.approx(0.97, abs=0.005)
+    assert "19 runs of UDD, 20 are needed" in summary.markdown(records[:19])
