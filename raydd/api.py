@@ -17,7 +17,6 @@ from raydd.storage import AssetStore, DistilledSet
 if TYPE_CHECKING:
     import torch
 
-    from raydd.registry import Scalar
     from raydd.tuning.progress import Progress
     from raydd.tuning.search import StudyResult
 

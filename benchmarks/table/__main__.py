@@ -10,6 +10,7 @@ import dataclasses
 import fnmatch
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from raydd.errors import ConfigError
 @click.option("--net", default="convnet", help="Matched, judged and evaluated with.  [default: convnet]")
 @click.option("--iterations", type=int, help="Of a distillation.  [default: 200]")
 @click.option("--epochs", type=int, help="Of an evaluation.  [default: 300]")
+@click.option("--idc-lr-img", type=float, help="lr_img of IDC and UDD.  [default: the published one]")
 @click.option("--precision", default="fp32", help="fp32 or mixed.  [default: fp32]")
 @click.option("--compile/--eager", "compiled", default=True, help="[default: compile]")
 @click.option("--minutes", type=float, help="Begin no further row after so many minutes.")
@@ -46,6 +48,7 @@ def command(
     net: str,
     iterations: int | None,
     epochs: int | None,
+    idc_lr_img: float | None,
     precision: str,
     compiled: bool,
     minutes: float | None,
@@ -70,7 +73,8 @@ def command(
     if not chosen:
         names = ", ".join(sorted({row.name for row in everything}))
         raise ConfigError(f"--only: no row matches {', '.join(only)} at IPC {ipc or (1, 10)} (rows: {names})")
-    bench = prepare(data, dataset, net, iterations, epochs, precision, compiled, home)
+    changed = {"iterations": iterations, "epochs": epochs, "idc_lr_img": idc_lr_img}
+    bench = prepare(data, dataset, net, changed, precision, compiled, home)
     run(path, bench, chosen, everything, seeds, minutes)
     click.echo(summary.markdown(files.read_jsonl(path)))
 
@@ -79,13 +83,12 @@ def prepare(
     data: str,
     dataset: str | None,
     net: str,
-    iterations: int | None,
-    epochs: int | None,
+    changed: Mapping[str, float | None],
     precision: str,
     compiled: bool,
     home: str,
 ) -> Any:
-    """Data, budget and device of a table."""
+    """Data, budget (`changed` where it is not None) and device of a table."""
     from benchmarks.table.measure import Bench
     from benchmarks.table.plan import BUDGET
     from raydd import devices, files, load_data
@@ -99,9 +102,8 @@ def prepare(
         "dataset": splits.name,
         "fingerprint": splits.fingerprint,
         "net": net,
-        "iterations": iterations or BUDGET["iterations"],
-        "epochs": epochs or BUDGET["epochs"],
-        "repeats": BUDGET["repeats"],
+        **{name: BUDGET[name] for name in ("iterations", "epochs", "repeats", "idc_lr_img")},
+        **{name: value for name, value in changed.items() if value is not None},
         "proxy_epochs": 200 if small else BUDGET["feature_epochs"],
         "feature_epochs": 200 if small else BUDGET["feature_epochs"],
         "precision": precision,

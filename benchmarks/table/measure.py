@@ -53,6 +53,8 @@ class Bench:
         """The method whose recipe a row is evaluated with, its context and its hyperparameters."""
         method = registry.get(row.method or row.like)
         values = {"net": self.settings["net"], **row.values}
+        if row.method in ("idc", "udd") and self.settings["idc_lr_img"] is not None:
+            values["lr_img"] = self.settings["idc_lr_img"]
         if row.method == "udd":
             values["proxy_epochs"] = self.settings["proxy_epochs"]
             values["proxy_net"] = self.settings["net"]

@@ -14,6 +14,7 @@ BUDGET: dict[str, Any] = {
     "pool": {"pool_net": "resnet18-w16", "pool_size": 2, "pool_epochs": 2},
     "proxy_epochs": 20,
     "feature_epochs": 30,
+    "idc_lr_img": None,
 }
 """For 2 cores; the papers' own: 20,000 iterations (IDC 200,000), 1000 epochs, 5 to 20 nets, a pool of 1000."""
 

@@ -39,9 +39,10 @@ def _distinct(found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _part(settings: Mapping[str, Any], ipc: int, measured: Measured) -> str:
     planned = [row for row in rows() if row.ipc == ipc and row.name in measured]
     computed = f"{settings['precision']}, {'compiled' if settings['compiled'] else 'eager'}"
+    step = "" if settings["idc_lr_img"] is None else f", lr_img of IDC and UDD {settings['idc_lr_img']:g}"
     head = (
         f"### {settings['dataset']}, IPC {ipc}\n\n{settings['iterations']} iterations, {settings['epochs']} epochs x "
-        f"{settings['repeats']} nets ({settings['net']}), {computed}; top-1 % on test, mean over distillations "
+        f"{settings['repeats']} nets ({settings['net']}), {computed}{step}; top-1 % on test, mean over distillations "
         "[95 % interval]; hard labels.\n"
     )
     lines = [

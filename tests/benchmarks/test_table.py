@@ -106,6 +106,7 @@ def record(name: str, seed: int, final: dict[int, float], own: int, mue: float =
         "epochs": 2,
         "repeats": 2,
         "net": "convnet",
+        "idc_lr_img": None,
     }
     return {
         "settings": settings,
