@@ -30,6 +30,11 @@ from raydd.errors import ConfigError
 @click.option("--net", default="convnet", help="Matched, judged and evaluated with.  [default: convnet]")
 @click.option("--iterations", type=int, help="Of a distillation.  [default: 200]")
 @click.option("--epochs", type=int, help="Of an evaluation.  [default: 300]")
+@click.option(
+    "--feature-epochs",
+    type=int,
+    help="Of the network that judges and selects.  [default: 30; 200 on small data]",
+)
 @click.option("--idc-lr-img", type=float, help="lr_img of IDC and UDD.  [default: the published one]")
 @click.option("--precision", default="fp32", help="fp32 or mixed.  [default: fp32]")
 @click.option("--compile/--eager", "compiled", default=True, help="[default: compile]")
@@ -48,6 +53,7 @@ def command(
     net: str,
     iterations: int | None,
     epochs: int | None,
+    feature_epochs: int | None,
     idc_lr_img: float | None,
     precision: str,
     compiled: bool,
@@ -73,7 +79,12 @@ def command(
     if not chosen:
         names = ", ".join(sorted({row.name for row in everything}))
         raise ConfigError(f"--only: no row matches {', '.join(only)} at IPC {ipc or (1, 10)} (rows: {names})")
-    changed = {"iterations": iterations, "epochs": epochs, "idc_lr_img": idc_lr_img}
+    changed = {
+        "iterations": iterations,
+        "epochs": epochs,
+        "feature_epochs": feature_epochs,
+        "idc_lr_img": idc_lr_img,
+    }
     bench = prepare(data, dataset, net, changed, precision, compiled, home)
     run(path, bench, chosen, everything, seeds, minutes)
     click.echo(summary.markdown(files.read_jsonl(path)))
@@ -103,9 +114,8 @@ def prepare(
         "fingerprint": splits.fingerprint,
         "net": net,
         **{name: BUDGET[name] for name in ("iterations", "epochs", "repeats", "idc_lr_img")},
-        **{name: value for name, value in changed.items() if value is not None},
-        "proxy_epochs": 200 if small else BUDGET["feature_epochs"],
         "feature_epochs": 200 if small else BUDGET["feature_epochs"],
+        **{name: value for name, value in changed.items() if value is not None},
         "precision": precision,
         "compiled": compiled,
     }

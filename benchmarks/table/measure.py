@@ -56,7 +56,7 @@ class Bench:
         if row.method in ("idc", "udd") and self.settings["idc_lr_img"] is not None:
             values["lr_img"] = self.settings["idc_lr_img"]
         if row.method == "udd":
-            values["proxy_epochs"] = self.settings["proxy_epochs"]
+            values["proxy_epochs"] = self.settings["feature_epochs"]
             values["proxy_net"] = self.settings["net"]
         context = jobs.context_of(
             method,
@@ -195,7 +195,7 @@ def _evaluated(bench: Bench, distilled: DistilledSet, seed: int, steps: int, kno
 
 def _mue(bench: Bench, distilled: DistilledSet) -> dict[str, float]:
     """mUE of the stored images, by the network that judges UDD's regions, in both scalings."""
-    spec = feature_network(bench.settings["net"], bench.data, bench.settings["proxy_epochs"])
+    spec = feature_network(bench.settings["net"], bench.data, bench.settings["feature_epochs"])
     (net,) = bench.assets.get(spec)
     factor = int(distilled.manifest["decode"].get("factor", 1))
     selector = RegionSelector(

@@ -12,7 +12,6 @@ BUDGET: dict[str, Any] = {
     "repeats": 2,
     "batch_real": 256,
     "pool": {"pool_net": "resnet18-w16", "pool_size": 2, "pool_epochs": 2},
-    "proxy_epochs": 20,
     "feature_epochs": 30,
     "idc_lr_img": None,
 }
@@ -87,12 +86,7 @@ def gradient_rows(ipc: int) -> list[Row]:
                 bases = [two, f"UDD most_used{', CFC' if cfc else ''}"]
             if cfc and ipc == 1:
                 bases.append(f"UDD {policy}")
-            values = {
-                "factor": 2,
-                "policy": policy,
-                "lambda_cfc": float(cfc),
-                "proxy_epochs": BUDGET["proxy_epochs"],
-            }
+            values = {"factor": 2, "policy": policy, "lambda_cfc": float(cfc)}
             found.append(Row(name, ipc, "udd", values=values, bases=tuple(bases)))
     return found
 

@@ -24,6 +24,8 @@ TINY = [
     "2",
     "--net",
     "convnet-w4",
+    "--feature-epochs",
+    "2",
     "--seeds",
     "2",
 ]
@@ -32,7 +34,7 @@ TINY = [
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert result.exit_code == 0
-    return result.output
+    return result.stdout
 
 
 @pytest.mark.integration

@@ -63,7 +63,7 @@ def test_a_file_that_exists_is_kept(tmp_path):
 def test_mistakes_write_nothing(tmp_path):
     file = tmp_path / "study.yaml"
     for arguments, said in [
-        (["idd"], "did you mean 'iid'?"),
+        (["iidd"], "did you mean 'iid'?"),
         (["iid", "--ipc", "0"], "ipc: should be greater than or equal to 1, got 0"),
         (["iid", "--data", f"{tmp_path}/nothing"], "nothing"),
     ]:
