@@ -66,16 +66,14 @@ def distill(
     chosen = registry.get(method)
     where = devices.resolve(device)
     devices.prepare_process(devices.available_cpus())
-    context = jobs.context_of(chosen, data, ipc=ipc, iterations=iterations, fixed={})
-    values = dict(hyperparameters or {})
-    model = jobs.resolve(chosen, context, values)
-    context = replace(context, fixed={name: getattr(model, name) for name in values}, precision=precision)
-    model = jobs.resolve(chosen, context, values)  # what is fixed may have defaults of its own, as iid's base has
+    context = jobs.context_of(chosen, data, ipc=ipc, iterations=iterations, fixed={}, precision=precision)
+    context = jobs.context_fixing(chosen, context, hyperparameters or {})
+    model = jobs.resolve(chosen, context, {})
     work = workload.assets(chosen, context, data) + workload.distillation(chosen, context, model.model_dump())
     compute = _compute(where, precision, compile, work, on_message)
     context = replace(context, compiled=compute.compiled)
     root = files.absolute(home or configuration.default_home()) / "assets"
-    assets = AssetStore(root, data, compute)
+    assets = AssetStore(root, data, compute, banked=False)  # nobody else would read what one run computes
     for spec in chosen.assets(context):
         assets.get(spec, on_message)
     distiller = chosen.distiller(model, context, data, assets, seed, where)

@@ -99,12 +99,31 @@ def context_of(
     )
 
 
+def context_fixing(method: Method, context: Context, values: Mapping[str, Any]) -> Context:
+    """`context` with `values` fixed, as the method's model reads them.
+
+    Raises:
+        SpaceError: see `resolve`, also for the defaults, which may follow what is fixed as iid's follow its base.
+    """
+    model = _validated(method, context, values)
+    fixing = replace(context, fixed={name: getattr(model, name) for name in values})
+    resolve(method, fixing, {})
+    return fixing
+
+
 def resolve(method: Method, context: Context, values: Mapping[str, Any]) -> BaseModel:
     """The method's hyperparameter model: its defaults for `context`, overlaid by `values`.
 
     Raises:
-        SpaceError: an unknown name (with the nearest one) or a value outside what the method allows.
+        SpaceError: an unknown name (with the nearest one), a value outside what the method allows, or values
+            that it cannot run together.
     """
+    model = _validated(method, context, values)
+    method.check(context, model.model_dump())
+    return model
+
+
+def _validated(method: Method, context: Context, values: Mapping[str, Any]) -> BaseModel:
     model = method.hyperparameters
     for name in values:
         if name not in model.model_fields:
@@ -112,10 +131,15 @@ def resolve(method: Method, context: Context, values: Mapping[str, Any]) -> Base
     try:
         return model.model_validate({**method.defaults(context).model_dump(), **values})
     except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        name = str(problem["loc"][0]) if problem["loc"] else method.name
+        # A field that takes a number or a list has a problem for each; the one that was meant lies deepest.
+        problem = max(
+            error.errors(),
+            key=lambda each: (len(each["loc"]), not each["type"].endswith(("_type", "_parsing"))),
+        )
         message = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        raise SpaceError(f"{name}: {message}, got {problem['input']!r}") from None
+        if not problem["loc"]:  # about several values, which the message names
+            raise SpaceError(f"{method.name}: {message}") from None
+        raise SpaceError(f"{problem['loc'][0]}: {message}, got {problem['input']!r}") from None
 
 
 def load_of_study(config: DataConfig, folder: Path, fit: str = "train") -> DataSplits:

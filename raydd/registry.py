@@ -192,6 +192,20 @@ class Method(ABC):
         """Assets that every trial of a study needs; depends on `context.fixed`, never on a searched value."""
         return []
 
+    def check(self, context: Context, values: Mapping[str, Any]) -> None:  # noqa: B027, most have nothing to refuse
+        """Refuse values that cannot be run together in `context`, such as parts smaller than a pixel.
+
+        It is asked before a study is launched (of trial 0, and of the ends of narrowed ranges), before `raydd.distill`
+        trains assets, and at the start of every trial. What a value alone must be belongs into `hyperparameters`.
+
+        Args:
+            context: dataset facts and IPC.
+            values: of all hyperparameters, by name.
+
+        Raises:
+            SpaceError: one sentence with the hyperparameter, its value and what is allowed.
+        """
+
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
         """Network arithmetic of one iteration in GFLOP, >= 0; 0 where it is unknown.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from search_spaces import published
+from search_spaces import cells, published
 
 if TYPE_CHECKING:
     from raydd.registry import Context, Suggests
@@ -33,31 +33,31 @@ PUBLISHED = (
     published.Published("fashionmnist", _ALL, _setting("l1", 1e-4), _REPRODUCE, {"n_data": 500}),
 )
 METRICS = ("mse", "l1", "l1_mean", "cos")
-FACTORS = (1, 2, 3)
 
 
 def space(trial: Suggests, context: Context) -> dict[str, Scalar]:
     """Draw what is searched, leaving out what is fixed and what has no effect.
 
     `lr_img` is the step size before the authors' scaling with IPC and image size. `decode` exists where an
-    image holds several; `bound` saves memory only, and stays out.
+    image holds several; `bound` saves memory only, and stays out. Only factors are offered that leave a pixel in
+    every cell.
     """
-    values = matching(trial, context)
+    values = matching(trial, context, cells.offered(context.size))
     factor = values.get("factor", context.fixed.get("factor"))
-    if "decode" not in context.fixed and factor != 1:
+    if "decode" not in context.fixed and factor != 1 and cells.fits(int(factor or 1), context.size, "multi"):
         values["decode"] = trial.suggest_categorical("decode", ["single", "multi"])
     return values
 
 
-def matching(trial: Suggests, context: Context) -> dict[str, Scalar]:
-    """`lr_img`, `metric` and `factor`, which UDD searches too."""
+def matching(trial: Suggests, context: Context, factors: list[int]) -> dict[str, Scalar]:
+    """`lr_img`, `metric` and `factor`, one of `factors`; UDD searches them too."""
     values: dict[str, Scalar] = {}
     if "lr_img" not in context.fixed:
         values["lr_img"] = trial.suggest_float("lr_img", 1e-4, 1e-1, log=True)
     if "metric" not in context.fixed:
         values["metric"] = trial.suggest_categorical("metric", list(METRICS))
     if "factor" not in context.fixed:
-        values["factor"] = trial.suggest_categorical("factor", list(FACTORS))
+        values["factor"] = trial.suggest_categorical("factor", factors)
     return values
 
 

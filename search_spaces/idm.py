@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from search_spaces import dm, published
+from search_spaces import cells, dm, published
 
 if TYPE_CHECKING:
     from raydd.registry import Context, Suggests
@@ -26,16 +26,18 @@ PUBLISHED = (
     published.Published("cifar100", (10,), _setting(0.1), _COMMANDS, {"model_train_steps": 50}),
     published.Published("cifar100", (50,), _setting(0.1), _COMMANDS),
 )
-FACTORS = (1, 2, 3)
 
 
 def space(trial: Suggests, context: Context) -> dict[str, Scalar]:
-    """Draw what is searched, leaving out what is fixed: `lr_img`, `ce_weight` (both log-uniform) and `factor`."""
+    """Draw what is searched, leaving out what is fixed: `lr_img`, `ce_weight` (both log-uniform) and `factor`.
+
+    Only factors are offered that leave a pixel in every part.
+    """
     values = dm.space(trial, context)
     if "ce_weight" not in context.fixed:
         values["ce_weight"] = trial.suggest_float("ce_weight", 0.05, 3.0, log=True)
     if "factor" not in context.fixed:
-        values["factor"] = trial.suggest_categorical("factor", list(FACTORS))
+        values["factor"] = trial.suggest_categorical("factor", cells.offered(context.size))
     return values
 
 

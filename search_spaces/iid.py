@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from search_spaces import dm, idm, published
@@ -37,6 +38,7 @@ PUBLISHED = {
         ),
     ),
 }
+TERMS = ("lambda_cc", "lambda_cm", "cc_form")  # IID's own; the rest of its settings is the base's
 ALPHA = 0.02  # the exponent's scale in the authors' commented lines, L248-251
 B_UNMEASURED = 0.5  # methods.md 4.2: beta from 1.0 to 1.5 where nothing was measured
 B_DECADES = 3.0
@@ -66,6 +68,13 @@ def acts(context: Context) -> bool:
     IDM without parts (`factor` fixed at 1) has one image a class at IPC 1, as DM has.
     """
     return context.ipc > 1 or (base_of(context) == "idm" and context.fixed.get("factor", 2) != 1)
+
+
+def beta_is_searched(context: Context) -> bool:
+    """Whether a trial may draw `beta`; only then does anything depend on d95."""
+    fixed = context.fixed
+    hinge = fixed.get("cc_form", "hinge_exp") == "hinge_exp" and fixed.get("lambda_cc") != 0
+    return acts(context) and hinge and "beta" not in fixed
 
 
 def space(trial: Suggests, context: Context) -> dict[str, Scalar]:
@@ -104,10 +113,17 @@ def points(context: Context) -> list[dict[str, Scalar]]:
 def published_for(context: Context) -> tuple[dict[str, Scalar], str]:
     """Values and name of the setting that trial 0 uses; see `search_spaces.published.lookup`.
 
-    On IDM the rest is IDM's own setting for the data at hand, such as its real batch and its queue.
+    On IDM, where IID's setting is carried over to other data or another IPC, its terms alone are: `lr_img`,
+    `ce_weight`, `factor` and all others are IDM's own setting for the data at hand, so that trial 0 differs from
+    the base in the report by IID's terms only.
     """
-    values, name = published.lookup(PUBLISHED[base_of(context)], context)
-    if base_of(context) == "idm":
-        own, _ = idm.published_for(context)
-        values = {**own, **values}
-    return values, name
+    table = PUBLISHED[base_of(context)]
+    if base_of(context) == "dm":
+        return published.lookup(table, context)
+    own, of_idm = idm.published_for(context)
+    if points(context):
+        values, name = published.lookup(table, context)
+        return {**own, **values}, name
+    terms = [replace(entry, values={name: entry.values[name] for name in TERMS}) for entry in table]
+    values, name = published.lookup(terms, context)
+    return {**own, **values}, f"IID's terms ({name}) on IDM's setting ({of_idm})"

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from raydd.errors import SpaceError
 from raydd.registry import Context, Distiller, Method, Scalar, Suggests
+from search_spaces import cells
 from search_spaces import dm as spaces
 
 if TYPE_CHECKING:
@@ -36,6 +38,20 @@ def check_augmentation(value: str | None) -> str | None:
 
         augment.build(value)
     return value
+
+
+def check_factor(factor: int, size: int, form: str = "single") -> None:
+    """Refuse a factor that leaves cells of an image of `size` px without a pixel of it.
+
+    Raises:
+        SpaceError: which factors are allowed.
+    """
+    if not cells.fits(factor, size, form):
+        allowed = ", ".join(str(other) for other in range(1, cells.MOST + 1) if cells.fits(other, size, form))
+        decoded = "" if form == "single" else f" with decode {form}"
+        raise SpaceError(
+            f"factor: {factor}{decoded} leaves cells without pixels in images of {size} px; allowed: {allowed}"
+        )
 
 
 def forward(spec: str, context: Context) -> float:
@@ -110,7 +126,10 @@ class DMMethod(Method):
         return dict(self.spaces.space(trial, context))
 
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
-        """`batch_real` images of each class forward; the synthetic ones forward, and back through a frozen network."""
+        """`batch_real` images of each class forward; the synthetic ones forward, and back through a frozen network.
+
+        A class with fewer real images counts as if it had `batch_real`: `context` does not know how many it has.
+        """
         chosen = self.model.model_validate(dict(values))
         return context.classes * (chosen.batch_real + 2 * context.ipc) * forward(chosen.net, context)
 

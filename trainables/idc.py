@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raydd.registry import Context, Distiller, Method, Scalar, Suggests
+from search_spaces import cells
 from search_spaces import idc as spaces
-from trainables.dm import DEFAULT_NET, check_augmentation, check_net, forward
+from trainables.dm import DEFAULT_NET, check_augmentation, check_factor, check_net, forward
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ class IDCHyperparameters(BaseModel):
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     update: Literal["per_class", "joint"] = "per_class"
     metric: Literal["mse", "l1", "l1_mean", "cos"] = "mse"
-    factor: Annotated[int, Field(ge=1, le=8)] = 2
+    factor: Annotated[int, Field(ge=1, le=cells.MOST)] = 2
     decode: Literal["single", "multi", "bound"] = "single"
     init: Literal["mix", "real", "noise"] = "mix"
     batch_real: Annotated[int, Field(ge=1)] = 64
@@ -94,6 +95,11 @@ class IDCHyperparameters(BaseModel):
             return self.lr_img
         base = BASE_SIDES.get(context.dataset, LARGE_SIDE if context.size >= LARGE_SIDE else SIDE)
         return self.lr_img * context.ipc / BASE_IPC * (context.size / base) ** 2
+
+    def views(self, ipc: int) -> int:
+        """Images of a class after decoding, as the set is used."""
+        factors = range(1, self.factor + 1) if self.decode == "multi" else (self.factor,)
+        return ipc * sum(factor**2 for factor in factors)
 
     @property
     def net_augmentation(self) -> str:
@@ -166,22 +172,21 @@ class IDCMethod(Method):
         """Draw what is searched; see the method's module in `search_spaces`."""
         return dict(self.spaces.space(trial, context))
 
+    def check(self, context: Context, values: Mapping[str, Any]) -> None:
+        """Refuse a factor that leaves sub-images without pixels."""
+        check_factor(values["factor"], context.size, values["decode"])
+
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
         """Real gradients, the distance's way back to the pixels, and the network's training."""
         chosen = self.model.model_validate(dict(values))
         real = TRAINING * chosen.batch_real
-        synthetic = DOUBLE_BACKWARD * min(chosen.batch_syn_max, self.views(chosen, context.ipc))
+        synthetic = DOUBLE_BACKWARD * min(chosen.batch_syn_max, chosen.views(context.ipc))
         images = context.classes * (real + synthetic) + TRAINING * chosen.n_data
         return images * forward(chosen.net, context)
 
     def training_images(self, context: Context, values: Mapping[str, Any]) -> int:
         """All views of all images."""
-        return context.classes * self.views(self.model.model_validate(dict(values)), context.ipc)
-
-    def views(self, values: IDCHyperparameters, ipc: int) -> int:
-        """Images of a class after decoding, as the set is used."""
-        factors = range(1, values.factor + 1) if values.decode == "multi" else (values.factor,)
-        return ipc * sum(factor**2 for factor in factors)
+        return context.classes * self.model.model_validate(dict(values)).views(context.ipc)
 
     def distiller(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from raydd.registry import Context, Distiller
+from search_spaces import cells
 from search_spaces import idm as spaces
-from trainables.dm import DMHyperparameters, DMMethod, forward
+from trainables.dm import DMHyperparameters, DMMethod, check_factor, forward
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +45,7 @@ class IDMHyperparameters(DMHyperparameters):
         factor: parts along each side of a stored image, >= 1; 1 leaves images whole.
         ce_weight: weight of the cross-entropy, before the network's accuracy in percent, >= 0.
         update: `per_class` steps class after class, as the authors do; `joint` makes one step for all.
-        net_start: networks in the queue at the beginning.
+        net_start: networks in the queue at the beginning, at most `net_num`.
         net_num: most networks in the queue.
         net_generate_interval: iterations between new networks.
         fetch_net_num: networks trained in an iteration.
@@ -56,7 +57,7 @@ class IDMHyperparameters(DMHyperparameters):
 
     lr_img: Annotated[float, Field(gt=0.0)] = 0.2
     init: Literal["real", "noise", "mix"] = "mix"  # type: ignore[assignment]
-    factor: Annotated[int, Field(ge=1, le=8)] = 2
+    factor: Annotated[int, Field(ge=1, le=cells.MOST)] = 2
     ce_weight: Annotated[float, Field(ge=0.0)] = 0.5
     update: Literal["per_class", "joint"] = "per_class"
     net_start: Annotated[int, Field(ge=1)] = 3
@@ -69,6 +70,14 @@ class IDMHyperparameters(DMHyperparameters):
     momentum_net: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     weight_decay_net: Annotated[float, Field(ge=0.0)] = 5e-4
     acc_window: Annotated[int, Field(ge=1)] = 100
+
+    @model_validator(mode="after")
+    def _queue_holds_its_first_networks(self) -> Self:
+        if self.net_start > self.net_num:
+            raise ValueError(
+                f"net_start must be at most net_num, which is {self.net_num}, got {self.net_start}"
+            )
+        return self
 
 
 def training(values: IDMHyperparameters, context: Context) -> float:
@@ -89,10 +98,16 @@ class IDMMethod(DMMethod):
     spaces: ClassVar[ModuleType] = spaces
     model: ClassVar[type[DMHyperparameters]] = IDMHyperparameters
 
+    def check(self, context: Context, values: Mapping[str, Any]) -> None:
+        """Refuse a factor that leaves parts without pixels."""
+        check_factor(values["factor"], context.size)
+
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
-        """The real batches forward, the parts of the synthetic images forward and back, and the queue's training."""
-        chosen = self.model.model_validate(dict(values))
-        assert isinstance(chosen, IDMHyperparameters)
+        """The real batches forward, the parts of the synthetic images forward and back, and the queue's training.
+
+        Real batches count as DM's do.
+        """
+        chosen = IDMHyperparameters.model_validate(dict(values))
         synthetic = 2 * context.ipc * chosen.factor**2
         matching = context.classes * (chosen.batch_real + synthetic) * forward(chosen.net, context)
         return matching + training(chosen, context)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from raydd.registry import AssetSpec, Context, Distiller
+from search_spaces import cells
 from search_spaces import iid as spaces
-from trainables.dm import DM, DMHyperparameters, DMMethod, check_net, forward
+from trainables.dm import DM, DMHyperparameters, DMMethod, check_factor, check_net, forward
 from trainables.idm import IDM, QUEUE, IDMHyperparameters
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class IIDHyperparameters(IDMHyperparameters):
     base: Literal["dm", "idm"] = "dm"
     lr_img: Annotated[float, Field(gt=0.0)] = 1.0
     init: Literal["real", "noise", "mix"] = "real"
-    factor: Annotated[int, Field(ge=1, le=8)] = 1
+    factor: Annotated[int, Field(ge=1, le=cells.MOST)] = 1
     update: Literal["per_class", "joint"] = "joint"
     lambda_cc: Annotated[float, Field(ge=0.0)] = 0.05
     lambda_cm: Annotated[float, Field(ge=0.0)] = 0.01
@@ -73,9 +74,8 @@ ON_IDM = {"init": "mix", "factor": 2, "update": "per_class"}
 """IDM's own defaults where IID's, which are those on DM, differ."""
 
 
-def pool(values: DMHyperparameters) -> AssetSpec:
+def pool(values: IIDHyperparameters) -> AssetSpec:
     """The pool of extractors, trained as the authors' pre_model.py does: SGD, no augmentation."""
-    assert isinstance(values, IIDHyperparameters)
     recipe = {
         "epochs": values.pool_epochs,
         "batch": 256,
@@ -120,7 +120,10 @@ class IIDMethod(DMMethod):
                 f"{self.base_of(context).upper()}, and they are not searched."
             )
         elif (context.dataset, context.ipc) != ("cifar10", 10):
-            lines.append("IID has one published setting, CIFAR-10 at IPC 10; trial 0 carries it over.")
+            carried = "its terms" if self.base_of(context) == "idm" else "it"
+            lines.append(
+                f"IID has one published setting, CIFAR-10 at IPC 10; trial 0 carries {carried} over."
+            )
         return lines
 
     def assets(self, context: Context) -> list[AssetSpec]:
@@ -132,8 +135,11 @@ class IIDMethod(DMMethod):
     def measure(
         self, context: Context, data: DataSplits, assets: AssetStore, seed: int, device: torch.device
     ) -> dict[str, float]:
-        """`d95`: the 95th percentile of d over the initial images under the pool, the scale of beta's range."""
-        if not self.assets(context):
+        """`d95`: the 95th percentile of d over the initial images under the pool, the scale of beta's range.
+
+        Nothing where no trial draws `beta`.
+        """
+        if not spaces.beta_is_searched(context):
             return {}
         from raydd.distillation import deviation_percentile
 
@@ -142,10 +148,13 @@ class IIDMethod(DMMethod):
         images = start.images().unflatten(0, (data.classes, -1)).to(device)
         return {"d95": deviation_percentile(assets.get(pool(values)), images, D_PERCENT, assets.compute)}
 
+    def check(self, context: Context, values: Mapping[str, Any]) -> None:
+        """Refuse a factor that leaves parts without pixels."""
+        check_factor(values["factor"], context.size)
+
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
         """The base's, and the synthetic images through one extractor and back where class centralisation acts."""
-        chosen = self.model.model_validate(dict(values))
-        assert isinstance(chosen, IIDHyperparameters)
+        chosen = IIDHyperparameters.model_validate(dict(values))
         base = IDM if chosen.base == "idm" else DM
         own = base.hyperparameters.model_fields
         work = base.gigaflops(context, {name: value for name, value in values.items() if name in own})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from raydd.errors import SpaceError
 from raydd.registry import AssetSpec, Context, Distiller
 from search_spaces import udd as spaces
-from trainables.dm import DEFAULT_NET, check_net
+from trainables.dm import DEFAULT_NET, check_net, forward
 from trainables.idc import IDCHyperparameters, IDCMethod
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from raydd.storage import AssetStore
 
 Scale = Annotated[float, Field(gt=0.0, le=1.0)]
+Scales = Annotated[tuple[Scale, ...], Field(min_length=1)]
 
 
 class UDDHyperparameters(IDCHyperparameters):
@@ -28,7 +31,7 @@ class UDDHyperparameters(IDCHyperparameters):
         grid_size: n; windows stand at n x n places of a source.
         region_scale: a window's side as a share of the source's, in (0, 1]; several scales pool their windows.
         region_source: `sub_image` (the cells of multi-formation) or `image` (the stored image).
-        regions: windows chosen in every source.
+        regions: windows chosen in every source, at most as many as there are.
         policy: how they are chosen: `response`, `jitter`, `auto`, or the controls `random` and `most_used`.
         scheme: of the response policy, `feature` or `crop`.
         response_form: the map, `activation` or `evidence`.
@@ -42,7 +45,7 @@ class UDDHyperparameters(IDCHyperparameters):
     """
 
     grid_size: Annotated[int, Field(ge=1, le=16)] = 3
-    region_scale: Scale | tuple[Scale, ...] = 0.5
+    region_scale: Scale | Scales = 0.5
     region_source: Literal["sub_image", "image"] = "sub_image"
     regions: Annotated[int, Field(ge=1)] = 1
     policy: Literal["response", "jitter", "auto", "random", "most_used"] = "response"
@@ -60,6 +63,31 @@ class UDDHyperparameters(IDCHyperparameters):
     @classmethod
     def _proxy_net_known(cls, value: str) -> str:
         return check_net(value, DEFAULT_NET)
+
+    @property
+    def sources(self) -> int:
+        """Sources of an image, in each of which regions are chosen."""
+        return self.factor**2 if self.region_source == "sub_image" else 1
+
+    def views(self, ipc: int) -> int:
+        """IDC's views and the regions."""
+        return super().views(ipc) + ipc * self.sources * self.regions
+
+    def source_side(self, size: int) -> int:
+        """Side of a source in pixels, of stored images of `size` px."""
+        return spaces.source_side(size, self.factor, self.region_source)
+
+    def windows(self, size: int) -> int:
+        """Candidate windows of a source, of stored images of `size` px."""
+        return spaces.window_count(self.source_side(size), self.grid_size, self.region_scale)
+
+    def judged(self, size: int) -> int:
+        """Inputs of the proxy network for one choice of an image's regions; `auto` counts as `response`."""
+        if self.policy == "random":
+            return 0
+        if self.policy == "jitter":
+            return self.sources * (1 + self.jitter_draws * self.windows(size))
+        return self.sources * (self.windows(size) if self.scheme == "crop" else 1)
 
 
 def proxy(values: UDDHyperparameters, context: Context) -> AssetSpec:
@@ -97,11 +125,24 @@ class UDDMethod(IDCMethod):
         assert isinstance(values, UDDHyperparameters)
         return [proxy(values, context)]
 
-    def views(self, values: IDCHyperparameters, ipc: int) -> int:
-        """IDC's views and the regions."""
-        assert isinstance(values, UDDHyperparameters)
-        sources = values.factor**2 if values.region_source == "sub_image" else 1
-        return super().views(values, ipc) + ipc * sources * values.regions
+    def check(self, context: Context, values: Mapping[str, Any]) -> None:
+        """Refuse what IDC refuses, and more regions than a source has windows."""
+        super().check(context, values)
+        chosen = UDDHyperparameters.model_validate(dict(values))
+        windows, side = chosen.windows(context.size), chosen.source_side(context.size)
+        if chosen.regions > windows:
+            source = "images" if side == context.size else "sub-images"
+            raise SpaceError(
+                f"regions: {chosen.regions} are more than the {windows} window{'s' * (windows != 1)} that grid_size "
+                f"{chosen.grid_size} and region_scale {chosen.region_scale} give in {source} of {side} px"
+            )
+
+    def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
+        """IDC's, and the proxy network's forward passes for the choice of regions, shared by the steps it is for."""
+        chosen = UDDHyperparameters.model_validate(dict(values))
+        images = context.classes * context.ipc * chosen.judged(context.size)
+        steps = chosen.inner_loop * chosen.research_every
+        return super().gigaflops(context, values) + images / steps * forward(chosen.proxy_net, context)
 
     def distiller(
         self,

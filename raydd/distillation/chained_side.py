@@ -24,7 +24,7 @@ class ChainedRealSide(RealSide):
     The networks are a chain: state at iteration 0, trained after every iteration. Where the bank holds an
     iteration's block, its statistics and its matching network are read and nothing is trained. Otherwise the
     chain is brought there from the nearest state behind it: the one in memory (which a checkpoint
-    carries), the newest one that the bank holds, or the last iteration where it starts afresh.
+    carries), the nearest one that the bank holds, or the last iteration where it starts afresh.
     """
 
     position: int | None = None
@@ -33,20 +33,22 @@ class ChainedRealSide(RealSide):
     def at(self, iteration: int) -> Targets:
         """Targets of `iteration` (>= 0)."""
         draws = self.draws(iteration)
+        net: Network | None = None
 
         def compute() -> Mapping[str, Tensor]:
+            nonlocal net
             self._reach(iteration)
-            net, extra = self.matched()
-            frozen = copy.deepcopy(net).requires_grad_(False)  # the chain's own is trained on
-            weights = {f"{WEIGHTS}{name}": value for name, value in frozen.named_parameters()}
-            return {**self.statistics(frozen, iteration, draws), **extra, **weights}
+            trained, extra = self.matched()
+            # the chain's own is trained on; and one made in one way, computed or read, has the same bits compiled
+            net = self._network(dict(trained.named_parameters()))
+            weights = {f"{WEIGHTS}{name}": value for name, value in net.named_parameters()}
+            return {**self.statistics(net, iteration, draws), **extra, **weights}
 
-        bank = self.bank
-        if bank is None:
-            found = compute()
-        else:
-            found = bank.get(iteration, compute, self._chain_state)
-        return self.targets(self._network(found), draws, found)
+        found = compute() if self.bank is None else self.bank.get(iteration, compute, self._chain_state)
+        if net is None:
+            read = {name: value for name, value in found.items() if name.startswith(WEIGHTS)}
+            net = self._network({name.removeprefix(WEIGHTS): value for name, value in read.items()})
+        return self.targets(net, draws, found)
 
     @abstractmethod
     def start(self, iteration: int) -> int:
@@ -103,12 +105,10 @@ class ChainedRealSide(RealSide):
     def _reach(self, iteration: int) -> None:
         afresh = self.start(iteration)
         here = -1 if self.position is None or self.position > iteration else self.position
-        kept = -1 if self.bank is None else self.bank.chain_position(iteration)
-        if kept > max(here, afresh):
-            state = self.bank.chain(kept) if self.bank is not None else None
-            if state is not None:
-                self._load(state)
-                here = kept
+        kept = None if self.bank is None else self.bank.chain(iteration, after=max(here, afresh))
+        if kept is not None:
+            self._load(kept)
+            here = int(kept["position"])
         if here < afresh:
             self.begin(afresh)
             self.position = here = afresh
@@ -116,12 +116,14 @@ class ChainedRealSide(RealSide):
             self.advance()
             self.position = position + 1
 
-    def _network(self, found: Mapping[str, Tensor]) -> Network:
+    @torch.no_grad()
+    def _network(self, weights: Mapping[str, Tensor]) -> Network:
+        """A frozen network with copies of the parameters `weights`."""
         if self._skeleton is None:
             self._skeleton = self.build_net("skeleton", 0).requires_grad_(False)
         net = copy.deepcopy(self._skeleton)
         for name, parameter in net.named_parameters():
-            parameter.copy_(found[f"{WEIGHTS}{name}"])
+            parameter.copy_(weights[name])
         return net
 
     _skeleton: Network | None = None

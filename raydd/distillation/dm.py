@@ -43,6 +43,7 @@ class DM(Matching):
 
     method: ClassVar[str] = "dm"
     protocol: ClassVar[str] = "dsa"
+    hyperparameters: DMHyperparameters
 
     def __init__(
         self,
@@ -107,20 +108,14 @@ class DM(Matching):
     def gradient(self) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Matching.gradient`."""
         targets = self.real_side.at(self.iteration)
-        pixels = self.optimiser.at_turn()
-        gradient = torch.empty_like(pixels)
-        sums: dict[str, Tensor] = {}
-        for classes in self._turns():
-            leaf = pixels[classes].detach().requires_grad_()
-            decoded = self.decode(leaf)
-            draws = targets.draws[classes]
+
+        def terms(pixels: Tensor, classes: slice) -> dict[str, Tensor]:
+            decoded, draws = self.decode(pixels), targets.draws[classes]
             images = torch.cat([self.augment(x, draw) for x, draw in zip(decoded.unbind(), draws)])
             terms = self.terms(images, targets, classes)
-            terms["total"] = self.total(terms, targets)
-            (gradient[classes],) = torch.autograd.grad(terms["total"], leaf)
-            for name, term in terms.items():
-                sums[name] = sums[name] + term.detach() if name in sums else term.detach()
-        return gradient, sums
+            return {**terms, "total": self.total(terms, targets)}
+
+        return self.over_turns(self._turns(), terms)
 
     def terms(self, images: Tensor, targets: Targets, classes: slice) -> dict[str, Tensor]:
         """Loss terms before their weights, each summed over `classes`.
@@ -156,10 +151,6 @@ class DM(Matching):
             if name != "dm":
                 total = total + weights[name] * term
         return total
-
-    def hyperparameter_values(self) -> dict[str, Any]:
-        """See `Matching.hyperparameter_values`."""
-        return self.hyperparameters.model_dump(mode="json")
 
     def recipe(self) -> dict[str, Any]:
         """See `Matching.recipe`."""

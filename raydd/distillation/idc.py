@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from raydd.registry import Context
     from trainables.idc import IDCHyperparameters
 
-GREY_IN_MIDDLE = 0.5
-
 
 class IDC(Matching):
     """L_c = D(grad CE(A(T_c)), grad CE(A(decode(S_c)))), one step of the pixels a class.
@@ -43,7 +41,7 @@ class IDC(Matching):
     method: ClassVar[str] = "idc"
     protocol: ClassVar[str] = "idc"
     stored: ClassVar[str] = "unit"
-    pad: ClassVar[float] = GREY_IN_MIDDLE
+    hyperparameters: IDCHyperparameters
 
     def __init__(
         self,
@@ -92,16 +90,9 @@ class IDC(Matching):
         if self.iteration % self.hyperparameters.inner_loop == 0:
             self.renew()
         targets = self.real_side.at(self.iteration)
-        pixels = self.optimiser.at_turn()
-        gradient = torch.empty_like(pixels)
-        sums: dict[str, Tensor] = {}
-        for class_ in range(self.data.classes):
-            leaf = pixels[class_].detach().requires_grad_()
-            terms = self.terms(leaf, targets, class_)
-            (gradient[class_],) = torch.autograd.grad(terms["total"], leaf)
-            for name, term in terms.items():
-                sums[name] = sums[name] + term.detach() if name in sums else term.detach()
-        return gradient, sums
+        return self.over_turns(
+            range(self.data.classes), lambda pixels, class_: self.terms(pixels, targets, class_)
+        )
 
     def renew(self) -> None:
         """What happens whenever the network is renewed, before its first matching step."""
@@ -146,10 +137,6 @@ class IDC(Matching):
 
     def _stored_pixels(self) -> Tensor:
         return self.pixels.clamp(0.0, 1.0)
-
-    def hyperparameter_values(self) -> dict[str, Any]:
-        """See `Matching.hyperparameter_values`."""
-        return self.hyperparameters.model_dump(mode="json")
 
     def recipe(self) -> dict[str, Any]:
         """See `Matching.recipe`."""

@@ -25,7 +25,6 @@ __all__ = [
     "mean_matching",
     "squared_deviations",
     "squared_distance",
-    "supervised_contrastive",
 ]
 
 CC_FORMS = ("hinge_exp", "sum")
@@ -152,34 +151,3 @@ def category_contrastive(syn: torch.Tensor, real: torch.Tensor, tau: float = 0.1
     """
     classes = torch.arange(len(syn), device=syn.device)
     return category_contrastive_rows(syn, classes, real, tau).mean()
-
-
-def supervised_contrastive(
-    features: torch.Tensor, labels: torch.Tensor, tau: float = 0.1, prototypes: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Mean over anchors i of -(1/|P(i)|) sum_{p in P(i)} log( exp(z_i.z_p/tau) / sum_{a != i} exp(z_i.z_a/tau) ).
-
-    The supervised contrastive loss of Khosla et al. 2020 (their L_out, as a mean); P(i) are the others of i's
-    class. An anchor that has none is left out, and without any anchor the loss is 0.
-
-    Args:
-        features: of the synthetic images, shape (N, D); z is their L2 normalisation.
-        labels: int64 (N,).
-        tau: temperature, > 0.
-        prototypes: mean features of the real classes 0 .. C-1, shape (C, D), constant: they stand among the
-            p and the a, and are no anchors. None leaves them out.
-
-    Returns:
-        Scalar.
-    """
-    z = F.normalize(features, dim=-1)
-    others, of = z, labels
-    if prototypes is not None:
-        others = torch.cat([z, F.normalize(prototypes.detach(), dim=-1)])
-        of = torch.cat([labels, torch.arange(len(prototypes), device=labels.device)])
-    itself = torch.eye(len(z), len(others), dtype=torch.bool, device=z.device)
-    positive = (labels[:, None] == of) & ~itself
-    log_shares = (z @ others.T / tau).masked_fill(itself, -torch.inf).log_softmax(dim=1)
-    counts = positive.sum(dim=1)
-    rows = -torch.where(positive, log_shares, 0.0).sum(dim=1) / counts.clamp(min=1)
-    return rows.sum() / (counts > 0).sum().clamp(min=1)

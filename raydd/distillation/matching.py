@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,18 +15,22 @@ from raydd.devices import Compute
 from raydd.distillation.pixels import PixelSGD
 from raydd.distillation.real_side import RealSide
 from raydd.errors import TrialDiverged
-from raydd.formation import decode, initial_labels, views
+from raydd.formation import PADS, decode, initial_labels, views
 from raydd.storage import DistilledSet, manifest
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from raydd.data import DataSplits
     from raydd.registry import Context, Scalar
+
+Turn = TypeVar("Turn", int, slice)
 
 
 class Matching(ABC):
     """Pixels that are moved by SGD so that the synthetic images match statistics of the real side.
 
-    A subclass sets `real_side` and says what an iteration's gradient is.
+    A subclass sets `hyperparameters` and `real_side`, and says what an iteration's gradient is.
 
     Args:
         context: dataset facts, IPC, number of iterations, precision and whether networks are compiled.
@@ -42,7 +46,7 @@ class Matching(ABC):
     method: ClassVar[str]
     protocol: ClassVar[str]
     stored: ClassVar[str] = "normalised"
-    pad: ClassVar[float] = 0.0
+    hyperparameters: BaseModel
     real_side: RealSide
 
     def __init__(
@@ -75,6 +79,11 @@ class Matching(ABC):
         return self.optimiser.pixels
 
     @property
+    def pad(self) -> float:
+        """What cells that reach beyond the image are filled with."""
+        return PADS[self.stored]
+
+    @property
     def progress(self) -> float:
         """Share of the iterations that are done, in [0, 1]."""
         return min(1.0, self.iteration / self.context.iterations)
@@ -92,9 +101,29 @@ class Matching(ABC):
     def gradient(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss's gradient in the pixels `at_turn`, and the loss terms before their weights, with `total`."""
 
-    @abstractmethod
+    def over_turns(
+        self, turns: Iterable[Turn], terms: Callable[[Tensor, Turn], dict[str, Tensor]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What `gradient` returns, where the loss is a sum over the classes.
+
+        Args:
+            turns: a class, or some classes, for each forward and backward; together all of them.
+            terms: of the stored pixels of a turn, carrying the graph, and the turn: its loss terms with `total`.
+        """
+        pixels = self.optimiser.at_turn()
+        gradient = torch.empty_like(pixels)
+        sums: dict[str, Tensor] = {}
+        for turn in turns:
+            leaf = pixels[turn].detach().requires_grad_()
+            losses = terms(leaf, turn)
+            (gradient[turn],) = torch.autograd.grad(losses["total"], leaf)
+            for name, term in losses.items():
+                sums[name] = sums[name] + term.detach() if name in sums else term.detach()
+        return gradient, sums
+
     def hyperparameter_values(self) -> dict[str, Any]:
         """Every number of the method, for the manifest."""
+        return self.hyperparameters.model_dump(mode="json")
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:

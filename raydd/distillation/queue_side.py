@@ -27,8 +27,8 @@ class QueueSettings:
     """The model queue; defaults are the authors'.
 
     Attributes:
-        net_start: networks at the beginning.
-        net_num: most networks in the queue; the oldest leaves when a new one comes.
+        net_start: networks at the beginning, before the one of iteration 0.
+        net_num: most networks in the queue, >= 1; the oldest leave when a new one comes.
         net_generate_interval: iterations between new networks; one comes at iteration 0 too.
         fetch_net_num: networks trained in an iteration.
         model_train_steps: steps of each of them.
@@ -53,8 +53,13 @@ class QueueSettings:
 class _Member:
     number: int  # how many networks came before
     net: OnlineNet
-    hits: int = 0
+    right: Tensor  # int64 (), on the network's device, so that counting a step waits for nothing
     seen: int = 0
+
+    @property
+    def hits(self) -> int:
+        """Images classified correctly; reading it waits for the device."""
+        return int(self.right)
 
     @property
     def accuracy(self) -> float:
@@ -75,7 +80,7 @@ class QueueRealSide(ChainedRealSide):
     """
 
     base = "idm"
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -94,7 +99,7 @@ class QueueRealSide(ChainedRealSide):
         self.count = 0  # networks that ever joined
         batch = min(settings.batch_train, len(data.train))
         self.training = Passes(compute, image_gradient=False, batch=batch, size=data.size)
-        self._labels = torch.as_tensor(data.train.labels, dtype=torch.int64)
+        self._labels = torch.as_tensor(data.train.labels, dtype=torch.int64, device=compute.device)
 
     def facts(self) -> dict[str, Any]:
         """See `RealSide.facts`."""
@@ -130,9 +135,9 @@ class QueueRealSide(ChainedRealSide):
                 )
                 rows = torch.randperm(len(train), generator=stream)[: settings.batch_train]
                 pixels = train.take(rows).to(self.compute.device)
-                labels = self._labels[rows].to(self.compute.device)
+                labels = self._labels[rows.to(self.compute.device)]
                 logits = member.net.step(self.data.normalisation.apply(pixels), labels)
-                member.hits += int((logits.argmax(dim=1) == labels).sum())
+                member.right += (logits.argmax(dim=1) == labels).sum()
                 member.seen += len(rows)
         self._renew(position + 1)
 
@@ -163,21 +168,24 @@ class QueueRealSide(ChainedRealSide):
             net.load_state_dict(
                 {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
             )
-            self.queue.append(_Member(number, net, hits, seen))
+            self.queue.append(_Member(number, net, self._counter(hits), seen))
 
     def _renew(self, iteration: int) -> None:
         """What happens before `iteration` is matched."""
         if iteration % self.settings.acc_window == 0:
             for member in self.queue:
-                member.hits = member.seen = 0
+                member.right, member.seen = self._counter(), 0
         if iteration % self.settings.net_generate_interval == 0:
-            if len(self.queue) == self.settings.net_num:
+            while len(self.queue) >= self.settings.net_num:  # more than one leave where net_start is larger
                 self.queue.pop(0)
             self._join()
 
     def _join(self) -> None:
-        self.queue.append(_Member(self.count, self._make(self.count)))
+        self.queue.append(_Member(self.count, self._make(self.count), self._counter()))
         self.count += 1
+
+    def _counter(self, hits: int = 0) -> Tensor:
+        return torch.tensor(hits, dtype=torch.int64, device=self.compute.device)
 
     def _make(self, number: int) -> OnlineNet:
         settings = self.settings

@@ -61,6 +61,9 @@ class RealSide(ABC):
         seed: of the study or run.
         compute: where and how; `mixed` computes what carries no image gradient in bfloat16.
         bank: folder where statistics are kept for other trials; None computes them every time.
+
+    Attributes:
+        largest_batch: real images of the largest class's batch.
     """
 
     base: ClassVar[str]
@@ -80,10 +83,12 @@ class RealSide(ABC):
         self.data = data
         self.net_spec = net_spec
         self.batch_real = batch_real
+        # compiled code fills batches up, so that a class of 450 must not be run as 5,000
+        self.largest_batch = min(batch_real, max(data.train.count(class_) for class_ in range(data.classes)))
         self.augment = build_augmentation(augmentation)
         self.seed = seed
         self.compute = compute
-        self.passes = Passes(compute, image_gradient=False, batch=batch_real, size=data.size)
+        self.passes = Passes(compute, image_gradient=False, batch=self.largest_batch, size=data.size)
         self._bank_folder = bank
         self._bank: TargetBank | None = None
 

@@ -73,7 +73,7 @@ class RegionSelector:
 
     Args:
         net: the proxy network, trained on real data.
-        compute: where and how. `mixed` computes `jitter` in float32, as differences of logits are small.
+        compute: where and how. `jitter` is computed in float32 always, as differences of logits are small.
         normalisation: of the network's inputs.
         size: H, side of the stored images in pixels.
         factor: of multi-formation, >= 1.
@@ -141,16 +141,19 @@ class RegionSelector:
         self.jitter_std, self.jitter_draws = jitter_std, jitter_draws
 
         count = len(self.sources)
-        self.map_passes = Passes(compute, image_gradient=False, batch=images * count, size=size)
-        views = count * len(self.windows)
+        score_compute, views = compute, count * len(self.windows)
         if policy in ("jitter", "auto"):
             views = count * (1 + jitter_draws * len(self.windows))
-            if compute.precision == "mixed":
-                compute = dataclasses.replace(compute, precision="fp32")
-        batch = min(images, images_at_once(size, views)) * views
-        self.score_passes = Passes(compute, image_gradient=False, batch=batch, size=size)
+            score_compute = dataclasses.replace(compute, precision="fp32")
+        self.map_passes = self._passes(compute, images, count)
+        self.score_passes = self._passes(score_compute, images, views)
         self.net = self.map_passes.place(net)
         self.beyond = overhang(net, size)
+
+    def _passes(self, compute: Compute, images: int, views: int) -> Passes:
+        """Passes over `images` images of `views` views, which are made for some images at once."""
+        batch = min(images, images_at_once(self.size, views)) * views
+        return Passes(compute, image_gradient=False, batch=batch, size=self.size)
 
     @property
     def regions_an_image(self) -> int:
@@ -192,11 +195,15 @@ class RegionSelector:
 
     def _source_maps(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, int]:
         """Maps (N * S, side, side) of all sources, and the positions along a side that the network's own map has."""
-        views = crop_regions(pixels, self.sources.expand(len(pixels), -1, -1))
-        seen = self.normalisation.apply(views.flatten(0, 1))
-        of_view = labels.to(pixels.device).repeat_interleave(len(self.sources))
-        coarse = response_map(self.net, seen, of_view, self.map_passes, self.response_form)
-        return resized_map(coarse, self.side, self.beyond), min(coarse.shape[1:])
+        maps, count = [], len(self.sources)
+        at_once = images_at_once(self.size, count)
+        for part, of in zip(pixels.split(at_once), labels.to(pixels.device).split(at_once)):
+            views = crop_regions(part, self.sources.expand(len(part), -1, -1))
+            seen = self.normalisation.apply(views.flatten(0, 1))
+            of_view = of.repeat_interleave(count)
+            coarse = response_map(self.net, seen, of_view, self.map_passes, self.response_form)
+            maps.append(resized_map(coarse, self.side, self.beyond))
+        return torch.cat(maps), min(coarse.shape[1:])
 
     def _scores(
         self, policy: str, pixels: Tensor, labels: Tensor, maps: Tensor, generator: torch.Generator

@@ -15,7 +15,7 @@ SCORE_PIXELS = 2048 * 32 * 32
 
 
 def images_at_once(size: int, views: int) -> int:
-    """How many images of `views` views each, of `size` px, are scored at once."""
+    """How many images of `views` views each, of `size` px, are cropped and run at once."""
     return max(1, SCORE_PIXELS // (views * size**2))
 
 

@@ -37,7 +37,8 @@ class NetTraining:
         lr_net, momentum_net, weight_decay_net: of its SGD.
         augmentation: strategy, with parameters of their own for every image.
         cutmix: probability of CutMix for a batch.
-        early: epochs over all real images before a new network is first matched.
+        early: epochs before a new network is first matched; an epoch is as many whole batches of random real images
+            as there are, and leaves out the rest.
     """
 
     inner_loop: int = 100
@@ -62,7 +63,7 @@ class TrainedRealSide(ChainedRealSide):
     """
 
     base = "idc"
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -78,11 +79,11 @@ class TrainedRealSide(ChainedRealSide):
         super().__init__(data, net_spec, batch_real, augmentation, seed, compute, bank)
         self.settings = settings
         self.net: OnlineNet | None = None
-        self.gradients = GradientPasses(compute, batch_real=batch_real, size=data.size)
+        self.gradients = GradientPasses(compute, batch_real=self.largest_batch, size=data.size)
         batch = min(settings.batch_train, len(data.train))
         self.training = Passes(compute, image_gradient=False, batch=batch, size=data.size)
         self.training_augment = build_augmentation(settings.augmentation)
-        self._labels = torch.as_tensor(data.train.labels, dtype=torch.int64)
+        self._labels = torch.as_tensor(data.train.labels, dtype=torch.int64, device=compute.device)
 
     def facts(self) -> dict[str, Any]:
         """See `RealSide.facts`."""
@@ -164,7 +165,7 @@ class TrainedRealSide(ChainedRealSide):
             )
             mixed, targets = cutmix(
                 self.training_augment(pixels, draw),
-                self._labels[rows].to(self.compute.device),
+                self._labels[rows.to(self.compute.device)],
                 self.data.classes,
                 settings.cutmix,
                 generator(self.seed, f"{purpose}/cutmix", number, index),

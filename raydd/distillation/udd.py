@@ -72,8 +72,10 @@ class UDD(IDC):
             jitter_std=hyperparameters.jitter_std,
             jitter_draws=hyperparameters.jitter_draws,
         )
+        self.classes = torch.arange(data.classes, device=device)
         self.regions = self._chosen(0)
         self.regions_before = self.regions
+        self._mapped: tuple[int, Tensor] | None = None
 
     @property
     def views(self) -> int:
@@ -83,9 +85,14 @@ class UDD(IDC):
     def renew(self) -> None:
         """Clamp as IDC does, and choose the regions anew if it is time; the first ones stand already."""
         super().renew()
-        network, late = divmod(self.iteration, self.hyperparameters.inner_loop)
-        if network and not late and network % self.hyperparameters.research_every == 0:
+        network = self.iteration // self.hyperparameters.inner_loop
+        if network and network % self.hyperparameters.research_every == 0:
             self.regions_before, self.regions = self.regions, self._chosen(network)
+
+    def step(self) -> dict[str, float]:
+        """See `Matching.step`."""
+        self._mapped = None
+        return super().step()
 
     def decode_class(self, pixels: Tensor, class_: int) -> Tensor:
         """Views (V, C, H, W) of one class: its sub-images, then its regions."""
@@ -99,7 +106,7 @@ class UDD(IDC):
         if self.hyperparameters.lambda_cfc:
             row = category_contrastive_rows(
                 embedding.unsqueeze(0),
-                torch.tensor([class_], device=embedding.device),
+                self.classes[class_ : class_ + 1],
                 targets.means,
                 self.hyperparameters.cfc_tau,
             )
@@ -120,7 +127,7 @@ class UDD(IDC):
     def pictures(self) -> dict[str, bytes]:
         """`regions`: every image beside its activation map, with the chosen boxes."""
         picture = regions_picture(
-            self._stored_pixels().flatten(0, 1).cpu(), self._maps().cpu(), self._boxes(), self._labels()
+            self._stored_pixels().flatten(0, 1), self._maps(), self._boxes(), self._labels()
         )
         return {"regions": png(picture)}
 
@@ -139,6 +146,7 @@ class UDD(IDC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`, bit for bit on the CPU."""
         super().load_state_dict(state)
+        self._mapped = None
         self.regions = state["regions"].clone()
         self.regions_before = state["regions_before"].clone()
 
@@ -149,7 +157,11 @@ class UDD(IDC):
         return boxes.unflatten(0, (self.data.classes, self.context.ipc))
 
     def _maps(self) -> Tensor:
-        return self.selector.maps(self._stored_pixels().flatten(0, 1), self._labels())
+        """Activation maps of the images as they stand, made once for all that an evaluation reads them for."""
+        if self._mapped is None or self._mapped[0] != self.iteration:
+            maps = self.selector.maps(self._stored_pixels().flatten(0, 1), self._labels())
+            self._mapped = (self.iteration, maps)
+        return self._mapped[1]
 
     def _boxes(self) -> Tensor:
         return self.regions.flatten(0, 1)

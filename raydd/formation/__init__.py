@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raydd.formation.cells import cell_views
+from raydd.formation.cells import PADS, cell_views
 from raydd.formation.decode import FORMS, IDENTITY, cells_spec, check_decode, decode, view_sources, views
 from raydd.formation.initial import INITS, RESIZES, initial_images, initial_labels
 from raydd.formation.regions import check_boxes, crop_regions
@@ -11,6 +11,7 @@ __all__ = [
     "FORMS",
     "IDENTITY",
     "INITS",
+    "PADS",
     "RESIZES",
     "cell_views",
     "cells_spec",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+PADS = {"normalised": 0.0, "unit": 0.5}
+"""Kinds of stored pixels, and what cells that reach beyond the image are filled with: the mean colour, or grey."""
+
 
 def cell_side(size: int, factor: int) -> int:
     """Side of a cell in pixels: size / factor, rounded up (the last cells then reach into the padding)."""
@@ -20,7 +23,7 @@ def cell_views(pixels: torch.Tensor, factor: int, pad: float = 0.0) -> torch.Ten
     Args:
         pixels: float, shape (N, C, H, W).
         factor: cells along each side, >= 1; 1 gives the images themselves, bit for bit.
-        pad: value of the padding: 0.5 for pixels in [0, 1] (IDC), 0, the mean colour, for normalised ones.
+        pad: value of the padding, see `PADS`.
 
     Returns:
         Shape (N, factor^2, C, H, W), the cells of an image row by row.

@@ -40,17 +40,19 @@ class AssetStore:
         root: folder of all assets; made when the first one is written.
         data: what to train on.
         compute: where and how to train, and where the networks are returned.
+        banked: whether distillations keep target banks beside the assets, which pays where several share them.
     """
 
-    def __init__(self, root: Path, data: DataSplits, compute: Compute) -> None:
+    def __init__(self, root: Path, data: DataSplits, compute: Compute, banked: bool = True) -> None:
         self.root = Path(root)
         self.data = data
         self.compute = compute
+        self.banked = banked
 
     @property
-    def bank(self) -> Path:
-        """Folder of the target banks, beside the assets."""
-        return self.root.parent / "bank"
+    def bank(self) -> Path | None:
+        """Folder of the target banks, beside the assets; None where there shall be none."""
+        return self.root.parent / "bank" if self.banked else None
 
     def facts(self, spec: AssetSpec) -> dict[str, Any]:
         """Everything that the weights depend on; the asset's key is the digest of it."""

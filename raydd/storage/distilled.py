@@ -13,7 +13,7 @@ import torch
 
 from raydd.errors import ArtifactError
 from raydd.files import canonical_json, write_bytes
-from raydd.formation import check_boxes, check_decode, decode, initial_labels, view_sources
+from raydd.formation import PADS, check_boxes, check_decode, decode, initial_labels, view_sources
 from raydd.normalisation import Normalisation
 from raydd.storage.preview import png, preview_grid
 from raydd.storage.provenance import SCHEMA
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 METADATA_KEY = "raydd"
-PADS = {"normalised": 0.0, "unit": 0.5}
-"""Kinds of stored pixels, and what cells that reach beyond the image are filled with: the mean colour, or grey."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,8 @@ def preview_grid(pixels: torch.Tensor, labels: torch.Tensor, per_class: int = 10
         uint8, shape (height, width, 3). Small images are enlarged by a whole factor with nearest
         neighbours, tiles are parted by white lines, and only the first 100 classes are shown.
     """
-    return _grid(_enlarged(_colours(pixels)), labels, per_class)
+    rows = _rows(labels, per_class)
+    return _grid(_enlarged(_colours(pixels[_shown(rows)])), rows)
 
 
 def regions_picture(
@@ -47,15 +48,17 @@ def regions_picture(
     Returns:
         uint8, shape (height, width, 3); see `preview_grid`.
     """
-    images = _colours(pixels)
-    heated = _enlarged((images + _heat(maps)) / 2)
+    rows = _rows(labels, per_class)
+    shown = _shown(rows)
+    images = _colours(pixels[shown])
+    heated = _enlarged((images + _heat(maps[shown])) / 2)
     scale = heated.shape[1] // images.shape[1]
-    for tile, chosen in zip(heated, (boxes * scale).tolist()):
+    for tile, chosen in zip(heated, (boxes[shown] * scale).tolist()):
         for top, left, side in chosen:
             _outline(tile[top : top + side, left : left + side])
     plain = _enlarged(images)
     line = np.full((*plain.shape[:2], GAP, 3), 255, dtype=np.uint8)
-    return _grid(np.concatenate([plain, line, heated], axis=2), labels, per_class)
+    return _grid(np.concatenate([plain, line, heated], axis=2), rows)
 
 
 def png(grid: np.ndarray) -> bytes:
@@ -95,16 +98,25 @@ def _outline(window: np.ndarray) -> None:
         edge[...] = OUTLINE
 
 
-def _grid(tiles: np.ndarray, labels: torch.Tensor, per_class: int) -> np.ndarray:
-    """Tiles (N, height, width, 3) on white, one row per class."""
+def _rows(labels: torch.Tensor, per_class: int) -> list[list[int]]:
+    """Which images a picture shows, a row a class."""
     labels = labels.cpu()
     classes = torch.unique(labels)[:MAX_ROWS]
-    rows = [torch.nonzero(labels == class_).flatten()[:per_class].tolist() for class_ in classes]
+    return [torch.nonzero(labels == class_).flatten()[:per_class].tolist() for class_ in classes]
+
+
+def _shown(rows: list[list[int]]) -> torch.Tensor:
+    return torch.tensor([index for row in rows for index in row])
+
+
+def _grid(tiles: np.ndarray, rows: list[list[int]]) -> np.ndarray:
+    """Tiles (height, width, 3) on white, those of one row after those of the other."""
     down, across = tiles.shape[1] + GAP, tiles.shape[2] + GAP
     shape = (len(rows) * down + GAP, max(map(len, rows)) * across + GAP, 3)
     grid = np.full(shape, 255, dtype=np.uint8)
+    left_to_show = iter(tiles)
     for row, members in enumerate(rows):
-        for column, index in enumerate(members):
+        for column in range(len(members)):
             top, left = row * down + GAP, column * across + GAP
-            grid[top : top + down - GAP, left : left + across - GAP] = tiles[index]
+            grid[top : top + down - GAP, left : left + across - GAP] = next(left_to_show)
     return grid

@@ -31,7 +31,7 @@ class OnlineNet:
                 self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def step(self, images: Tensor, targets: Tensor) -> Tensor:
-        """One step on the mean cross-entropy of a batch.
+        """One step on the mean cross-entropy of a batch; the gradients are freed after it.
 
         Args:
             images: normalised, (N, C, S, S), on the device.
@@ -40,9 +40,9 @@ class OnlineNet:
         Returns:
             The logits (N, classes) before the step, without a graph.
         """
-        self.optimiser.zero_grad()
         logits = self.passes.backward(self.net, images, targets)
         self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)  # a queue has many networks that wait for their next step
         return logits
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from raydd.cadence import Cadence
 from raydd.config import StudyConfig
 from raydd.data import DataSplits, load_data
 from raydd.errors import ConfigError, StudyError, unknown
-from raydd.registry import Context, Method, Scalar
+from raydd.registry import Context, Method
 from raydd.seeding import generator
 from raydd.tuning import cluster
 from raydd.tuning.searcher import Point
@@ -175,15 +175,14 @@ def plan_for(
         precision=config.precision,
         compiled=config.compile == "on",
     )
-    model = jobs.resolve(method, context, config.search.fix)
-    fixed: dict[str, Scalar] = {name: getattr(model, name) for name in config.search.fix}
-    context = replace(context, fixed=fixed, measured=dict(measured or {}))
+    context = jobs.context_fixing(method, context, config.search.fix)
+    context = replace(context, measured=dict(measured or {}))
     space = StudySpace(method, context, config.search.range)
     points, notes = starting_points(method, context, space, config.search.trials)
     if not space.distributions:
         notes.append("every searched hyperparameter is fixed: all trials are the same setting")
     resolved = config.replace(
-        iterations=context.iterations, search={**config.search.model_dump(), "fix": fixed}
+        iterations=context.iterations, search={**config.search.model_dump(), "fix": dict(context.fixed)}
     )
     return Plan(resolved, method, data, context, space, points, [*method.notes(context), *notes])
 

@@ -124,6 +124,42 @@ def test_distill_refuses_bad_input_and_writes_nothing(arguments, said, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("method", "value", "said"),
+    [
+        ("udd", "regions=30", "error: regions: 30 are more than the 9 windows that grid_size 3 and"),
+        ("udd", "region_scale=[0.5,2]", "error: region_scale: should be less than or equal to 1, got 2\n"),
+        (
+            "idc",
+            "factor=5",
+            "error: factor: 5 leaves cells without pixels in images of 8 px; allowed: 1, 2, 3, 4, 8\n",
+        ),
+        (
+            "iid",
+            "factor=2",
+            "error: iid: base dm takes factor 1, update joint and init real or noise, got factor 2",
+        ),
+    ],
+)
+def test_distill_refuses_what_does_not_go_together_before_it_trains_anything(method, value, said, tmp_path):
+    result = run(
+        "distill", method, "--out", tmp_path / "set.safetensors", "--home", tmp_path, *SMALL, "--hp", value
+    )
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_distill_takes_a_list_as_a_value(tmp_path):
+    out = tmp_path / "set.safetensors"
+    small = ["n_data=8", "batch_train=8", "proxy_net=convnet-w4", "proxy_epochs=1", "region_scale=[0.5,0.34]"]
+    more = [part for value in small for part in ("--hp", value)]
+    result = run("distill", "udd", "--out", out, "--home", tmp_path / "home", *SMALL, *more)
+    assert result.exit_code == 0, result.output
+    assert DistilledSet.load(out).manifest["hyperparameters"]["region_scale"] == [0.5, 0.34]
+
+
 def test_distill_needs_a_place_it_can_write(tmp_path):
     (tmp_path / "file").touch()
     assert "cannot be written" in distill(tmp_path / "file" / "set.safetensors").stderr

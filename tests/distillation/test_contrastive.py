@@ -7,11 +7,7 @@ import math
 import pytest
 import torch
 
-from raydd.distillation.losses import (
-    category_contrastive,
-    category_contrastive_rows,
-    supervised_contrastive,
-)
+from raydd.distillation.losses import category_contrastive, category_contrastive_rows
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -68,36 +64,6 @@ def test_category_contrastive_of_equal_prototypes_is_the_log_of_their_number() -
     )
 
 
-@pytest.mark.parametrize("with_prototypes", [False, True])
-def test_supervised_contrastive_equals_its_loop(with_prototypes: bool) -> None:
-    features, labels, tau = draw(6, 5), [0, 0, 1, 1, 1, 2], 0.3  # class 2 has one image
-    prototypes = draw(3, 5, seed=1) if with_prototypes else None
-    z, of = [unit(row) for row in features.double().tolist()], list(labels)
-    if prototypes is not None:
-        z, of = z + [unit(row) for row in prototypes.double().tolist()], [*of, 0, 1, 2]
-    rows = []
-    for i in range(6):
-        others = [a for a in range(len(z)) if a != i]
-        whole = sum(math.exp(dot(z[i], z[a]) / tau) for a in others)
-        positives = [a for a in others if of[a] == of[i]]
-        if positives:
-            logs = [math.log(math.exp(dot(z[i], z[a]) / tau) / whole) for a in positives]
-            rows.append(-sum(logs) / len(logs))
-    assert len(rows) == (6 if with_prototypes else 5)
-    found = supervised_contrastive(features, torch.tensor(labels), tau, prototypes)
-    assert float(found) == pytest.approx(sum(rows) / len(rows), rel=1e-5)
-
-
-def test_supervised_contrastive_without_pairs_is_zero_and_has_a_zero_gradient() -> None:
-    features = draw(3, 5).requires_grad_()
-    loss = supervised_contrastive(features, torch.arange(3))
-    loss.backward()
-    assert loss.item() == 0.0
-    assert features.grad.abs().max().item() == 0.0
-
-
 def test_the_gradients_agree_with_finite_differences() -> None:
     syn, real = draw(3, 4).double().requires_grad_(), draw(3, 4, seed=1).double()
-    labels = torch.tensor([0, 0, 1])
     assert torch.autograd.gradcheck(lambda x: category_contrastive(x, real, 0.5), (syn,))
-    assert torch.autograd.gradcheck(lambda x: supervised_contrastive(x, labels, 0.5, real), (syn,))

@@ -27,6 +27,19 @@ def side(data: DataSplits, bank: Path | None = None, **changes: Any) -> QueueRea
     return QueueRealSide(data, "convnet-w4", 6, "color_crop", settings, 0, CPU, bank)
 
 
+def positions(one: QueueRealSide) -> list[int]:
+    """A list that fills with the positions whose training is done."""
+    trained: list[int] = []
+    advance = one.advance
+
+    def counted() -> None:
+        trained.append(one.position)
+        advance()
+
+    one.advance = counted
+    return trained
+
+
 def same(first: Targets, second: Targets) -> bool:
     weights = zip(first.net.state_dict().values(), second.net.state_dict().values())
     return (
@@ -68,6 +81,15 @@ def test_the_oldest_network_leaves_a_full_queue(data: DataSplits) -> None:
     assert [member.number for member in one.queue] == [3, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize("net_start", [2, 3, 7])
+def test_the_queue_is_never_longer_than_it_may_be(data: DataSplits, net_start: int) -> None:
+    one = side(data, net_start=net_start, net_num=2, net_generate_interval=1)
+    for iteration in range(4):
+        one.at(iteration)
+        newest = net_start + iteration
+        assert [member.number for member in one.queue] == [newest - 1, newest]
+
+
 def test_accuracies_start_afresh_with_every_window(data: DataSplits) -> None:
     one = side(data)
     one.at(6)
@@ -94,14 +116,7 @@ def test_behind_the_banks_end_a_trial_goes_on_from_the_kept_networks(
     for iteration in range(20):
         first.at(iteration)
     second = side(data, tmp_path)
-    trained: list[int] = []
-    advance = second.advance
-
-    def counted() -> None:
-        trained.append(second.position)
-        advance()
-
-    second.advance = counted
+    trained = positions(second)
     assert same(second.at(22), computed[22])
     assert trained == [19, 20, 21]  # the newest state is that of the last iteration that is stored
     assert len(list(tmp_path.glob("*/chain/*.safetensors"))) == 1
@@ -116,6 +131,69 @@ def test_without_the_kept_networks_they_are_trained_again(
     (kept,) = tmp_path.glob("*/chain/*.safetensors")
     kept.write_bytes(b"damaged")
     assert same(side(data, tmp_path).at(11), computed[11])
+
+
+def continued(data: DataSplits, bank: Path, iterations: range, at: int) -> QueueRealSide:
+    """A trial that was interrupted before iteration `at`, of those of `iterations`, and continued."""
+    first, second = side(data, bank), side(data, bank)
+    for iteration in range(iterations.start, at):
+        first.at(iteration)
+    second.load_state_dict(first.state_dict())
+    for iteration in range(at, iterations.stop):
+        second.at(iteration)
+    return second
+
+
+def test_where_an_interruption_left_a_hole_a_trial_goes_on_from_the_networks_before_it(
+    data: DataSplits, tmp_path: Path
+) -> None:
+    continued(data, tmp_path, range(50), at=25)
+    assert [path.stem for path in sorted(tmp_path.glob("*/*.safetensors"))] == [
+        "000000",
+        "000001",
+        "000003",
+        "000004",
+    ]
+    assert [path.stem for path in sorted(tmp_path.glob("*/chain/*"))] == ["000019", "000049"]
+    third = side(data, tmp_path)
+    trained = positions(third)
+    for iteration in range(30):
+        third.at(iteration)
+    assert trained == list(range(19, 29))
+    assert [path.stem for path in sorted(tmp_path.glob("*/chain/*"))] == ["000049"]  # the hole is filled
+
+
+def test_networks_that_vanish_from_the_bank_are_trained_again(
+    data: DataSplits, computed: list[Targets], tmp_path: Path
+) -> None:
+    first = side(data, tmp_path)
+    for iteration in range(10):
+        first.at(iteration)
+    (kept,) = tmp_path.glob("*/chain/*.safetensors")
+    kept.with_name("000010.safetensors").symlink_to(tmp_path / "gone")  # found, and gone when it is read
+    second = side(data, tmp_path)
+    trained = positions(second)
+    assert same(second.at(11), computed[11])
+    assert trained == [9, 10]
+    kept.unlink()
+    kept.symlink_to(tmp_path / "gone")
+    third = side(data, tmp_path)
+    trained = positions(third)
+    assert same(third.at(11), computed[11])
+    assert trained == list(range(11))
+
+
+def test_counts_of_right_answers_are_those_of_the_logits(data: DataSplits) -> None:
+    one = side(data, net_start=1, net_num=1, model_train_steps=1, batch_train=62, lr_net=1e-9, acc_window=50)
+    one.at(4)
+    (member,) = one.queue
+    images = data.normalisation.apply(data.train.take(range(len(data.train))))
+    with torch.no_grad():
+        right = int((member.net.net(images).argmax(1) == torch.as_tensor(data.train.labels)).sum())
+    assert (member.hits, member.seen) == (0, 0)  # it came in this iteration
+    targets = one.at(5)
+    assert (member.hits, member.seen) == (right, 62)
+    assert targets.accuracy == pytest.approx(100 * right / 62)
 
 
 def test_a_state_carries_the_queue_and_continues_bit_for_bit(

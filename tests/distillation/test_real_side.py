@@ -92,6 +92,16 @@ def test_a_small_class_gives_all_its_images_once(data: DataSplits) -> None:
     torch.testing.assert_close(targets.means[1], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("batch_real", "part"), [(256, 30), (25, 25)])
+def test_compiled_code_on_a_gpu_is_made_for_the_largest_class(
+    data: DataSplits, batch_real: int, part: int
+) -> None:
+    side = real_side(data, batch_real=batch_real, compute=Compute(torch.device("cuda"), compiled=True))
+    assert side.largest_batch == part
+    assert side.passes.part == part
+    assert side.facts()["part"] == part
+
+
 @pytest.mark.parametrize("net", ["convnet-w8", "resnet18-w4"])
 def test_covariances_do_not_change_a_bit_of_the_means(data: DataSplits, net: str) -> None:
     with_covariances = real_side(data, net_spec=net).at(0)

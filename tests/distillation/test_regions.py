@@ -7,6 +7,7 @@ import torch
 
 from raydd import nets
 from raydd.devices import Compute
+from raydd.distillation import regions, scores
 from raydd.distillation.regions import RegionSelector, assembled_map, drawn, lowest
 from raydd.distillation.responses import response_map
 from raydd.distillation.scores import jitter_scores, mean_in_windows, placed
@@ -233,6 +234,46 @@ def test_the_choice_equals_a_loop_over_images_cells_and_windows() -> None:
                 best = sorted(scores, key=scores.__getitem__)[:2]
                 expected += [[y0 + y, x0 + x, 4] for y, x in best]
         assert boxes[n].tolist() == expected
+
+
+def test_maps_are_made_for_so_many_views_at_once_and_stay_what_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = nets.build("convnet-w4", channels=3, size=16, classes=3, generator=generator(0, "net"))
+    pixels, labels = torch.rand(7, 3, 16, 16, generator=generator(1, "x")), torch.arange(7) % 3
+
+    def found() -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+        made: list[int] = []
+
+        def noted(part: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+            made.append(boxes[..., 0].numel())
+            return crop_regions(part, boxes)
+
+        monkeypatch.setattr(regions, "crop_regions", noted)
+        chooser = RegionSelector(net, CPU, PLAIN, 16, 2, 7, response_form="evidence", regions=2)
+        return *both(chooser, pixels, labels, generator(0, "regions")), made
+
+    boxes, maps, made = found()
+    assert made == [28, 28]  # four sources an image, to choose and to look at
+    monkeypatch.setattr(scores, "SCORE_PIXELS", 11 * 16 * 16)  # two images
+    boxes_in_parts, maps_in_parts, made = found()
+    assert made == [8, 8, 8, 4] * 2
+    assert torch.equal(boxes_in_parts, boxes)
+    torch.testing.assert_close(maps_in_parts, maps)
+
+
+@pytest.mark.parametrize("precision", ["mixed", "bf16"])
+def test_jitter_is_judged_in_float32_in_every_precision(precision: str) -> None:
+    net = nets.build("convnet-w4", channels=3, size=16, classes=3, generator=generator(0, "net"))
+    pixels, labels = torch.rand(3, 3, 16, 16, generator=generator(1, "x")), torch.arange(3)
+
+    def chosen(precision: str, policy: str) -> torch.Tensor:
+        low = Compute(torch.device("cpu"), precision)
+        chooser = RegionSelector(net, low, PLAIN, 16, 1, 3, policy=policy, grid_size=5, regions=25)
+        return chooser.choose(pixels, labels, generator(2, "regions"))
+
+    assert torch.equal(chosen(precision, "jitter"), chosen("fp32", "jitter"))
+    assert not torch.equal(chosen(precision, "response"), chosen("fp32", "response"))  # bfloat16 would show
 
 
 @pytest.mark.parametrize("policy", ["response", "jitter", "random", "most_used", "auto"])

@@ -64,6 +64,12 @@ def test_a_network_is_trained_within_its_loop_and_renewed_after_it(computed: lis
     assert near < far
 
 
+def test_gradients_are_computed_for_no_more_images_than_the_largest_class_has(data: DataSplits) -> None:
+    one = TrainedRealSide(data, "convnet-w4", 256, "idc:crop", NetTraining(**SETTINGS), 0, CPU)
+    assert one.largest_batch == 30
+    assert one.gradients.part == one.passes.part == 30
+
+
 def test_without_training_images_only_renewal_changes_the_network(data: DataSplits) -> None:
     one = side(data, n_data=0)
     first, last, renewed = (one.at(iteration).net.state_dict() for iteration in (0, 5, 6))
@@ -102,6 +108,25 @@ def test_a_state_carries_the_network_and_continues_bit_for_bit(
     second.load_state_dict(first.state_dict())
     assert second.position == 8
     assert same(second.at(9), computed[9])
+
+
+@pytest.mark.parametrize("banked", [False, True])
+def test_targets_hold_the_network_of_the_statistics_and_not_the_one_that_is_trained(
+    data: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, banked: bool
+) -> None:
+    one = side(data, tmp_path if banked else None)
+    under: list[object] = []
+    statistics = one.statistics
+
+    def seen(net: Any, iteration: int, draws: Any) -> dict[str, torch.Tensor]:
+        under.append(net)
+        return statistics(net, iteration, draws)
+
+    monkeypatch.setattr(one, "statistics", seen)
+    targets = [one.at(iteration) for iteration in range(3)]
+    assert [found.net for found in targets] == under  # one copy, not two
+    assert one.net is not None
+    assert all(found.net is not one.net.net for found in targets)
 
 
 @pytest.mark.parametrize("name", sorted(vars(NetTraining())))

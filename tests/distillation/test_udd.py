@@ -205,6 +205,32 @@ def test_looking_at_measures_and_pictures_changes_nothing(
     assert torch.equal(looked.pixels.flatten(0, 1), images)
 
 
+def test_an_evaluation_makes_the_maps_once_and_every_step_and_load_anew(
+    data: DataSplits, context: Context, proxy: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distiller, other = udd(data, context, proxy), udd(data, context, proxy, lr_img=20.0)
+    made: list[int] = []
+    maps = distiller.selector.maps
+
+    def noted(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        made.append(distiller.iteration)
+        return maps(pixels, labels)
+
+    monkeypatch.setattr(distiller.selector, "maps", noted)
+    for _ in range(2):
+        before = set(distiller.state_dict())
+        distiller.pictures()
+        distiller.measures()
+        assert set(distiller.state_dict()) == before
+        distiller.step()
+    assert made == [0, 1]
+    run(other, 2)
+    own = distiller.measures()["mue"]
+    distiller.load_state_dict(other.state_dict())  # of the same iteration
+    assert made == [0, 1, 2]
+    assert distiller.measures()["mue"] == other.measures()["mue"] != own
+
+
 def test_the_picture_shows_every_image_with_its_map(
     data: DataSplits, context: Context, proxy: Network
 ) -> None:

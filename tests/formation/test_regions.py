@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -42,6 +44,8 @@ def test_nothing_outside_a_box_reaches_its_region() -> None:
     pixels = torch.full((1, 1, 8, 8), torch.nan)
     pixels[..., 2:5, 3:6] = 1.0
     assert torch.equal(crop_regions(pixels, torch.tensor([[[2, 3, 3]]])), torch.ones(1, 1, 1, 8, 8))
+    beside_a_larger_one = crop_regions(pixels, torch.tensor([[[0, 0, 8], [2, 3, 3]]]))
+    assert torch.equal(beside_a_larger_one[:, 1:], torch.ones(1, 1, 1, 8, 8))
 
 
 def test_gradients_equal_finite_differences_also_where_boxes_overlap() -> None:
@@ -55,6 +59,46 @@ def test_gradients_equal_finite_differences_also_where_boxes_overlap() -> None:
     assert (gradient[0, 0, 0] == 0).all()
     assert (gradient[0, 0, :, 0] == 0).all()
     assert gradient[1, 0, 3, 3] == 16
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("sides", [(26,), (12, 20, 26)], ids=str)
+def test_gradients_of_overlapping_boxes_are_the_same_bits_every_time_on_two_threads(
+    two_threads: None, sides: tuple[int, ...]
+) -> None:
+    # enough boxes for torch to share the work among threads, and an odd number of images, so that threads share one
+    stream = torch.Generator().manual_seed(0)
+    pixels = torch.rand(51, 3, 32, 32, generator=stream)
+    side = torch.tensor(sides)[torch.randint(len(sides), (51, 3), generator=stream)]
+    corner = (torch.rand(2, 51, 3, generator=stream) * (33 - side)).long()
+    boxes = torch.stack([*corner, side], dim=-1)
+    pull = torch.randn(51, 3, 3, 32, 32, generator=stream)
+
+    def once() -> tuple[torch.Tensor, torch.Tensor]:
+        leaf = pixels.clone().requires_grad_()
+        regions = crop_regions(leaf, boxes)
+        return regions.detach(), torch.autograd.grad(regions, leaf, pull)[0]
+
+    regions, gradient = once()
+    for _ in range(40):
+        again, its_gradient = once()
+        assert torch.equal(again, regions)
+        assert torch.equal(its_gradient, gradient)
+
+
+def test_an_images_regions_are_the_same_bits_whatever_images_stand_beside_it() -> None:
+    pixels, boxes = torch.rand(9, 3, 32, 32), random_boxes(9, 4, 32)
+    together = crop_regions(pixels, boxes)
+    for image in range(9):
+        alone = crop_regions(pixels[image : image + 1], boxes[image : image + 1])
+        assert torch.equal(alone[0], together[image])
 
 
 @pytest.mark.parametrize(

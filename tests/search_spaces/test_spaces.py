@@ -10,14 +10,19 @@ from typing import Any
 import optuna
 import pytest
 
+from raydd.distillation.windows import windows
+from raydd.errors import ArtifactError
+from raydd.formation import cells_spec, check_decode
 from raydd.registry import Context
-from search_spaces import dm, idc, idm, iid, udd
+from search_spaces import cells, dm, idc, idm, iid, udd
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def context(dataset: str = "cifar10", ipc: int = 10, **other: Any) -> Context:
-    return Context(dataset, channels=3, size=32, classes=10, ipc=ipc, iterations=100, **other)
+    return Context(
+        dataset, **{"channels": 3, "size": 32, "classes": 10, "ipc": ipc, "iterations": 100, **other}
+    )
 
 
 def draws(space: Any, where: Context, count: int = 60) -> list[tuple[dict, dict]]:
@@ -125,7 +130,123 @@ def test_iid_on_idm_searches_both_and_at_ipc_1_its_terms_with_several_parts_only
     assert iid.space(optuna.trial.FixedTrial(point), on_idm()) == point
     values, name = iid.published_for(on_idm(ipc=1))
     assert (values["lambda_cm"], values["batch_real"], values["net_generate_interval"]) == (0.03, 5000, 5)
-    assert name == "CIFAR-10's published setting, carried over"
+    assert name == (
+        "IID's terms (CIFAR-10's published setting, carried over) on IDM's setting (published setting)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ipc", "own"),
+    [
+        ("cifar10", 10, {"ce_weight": 0.5}),
+        ("cifar10", 50, {"ce_weight": 0.1}),
+        ("cifar100", 10, {"ce_weight": 0.1, "model_train_steps": 50}),
+        ("svhn", 100, {"ce_weight": 0.1}),
+    ],
+)
+def test_trial_0_of_iid_on_idm_differs_from_idms_by_its_terms_only(dataset: str, ipc: int, own: dict) -> None:
+    base, _ = idm.published_for(context(dataset, ipc))
+    values, _ = iid.published_for(on_idm(dataset=dataset, ipc=ipc))
+    assert base == {"lr_img": 0.2, "factor": 2, **own}
+    assert values == {**base, "lambda_cc": 0.01, "lambda_cm": 0.03, "cc_form": "sum"}
+
+
+def test_the_name_of_trial_0_of_iid_on_idm_says_which_part_was_fixed_otherwise() -> None:
+    _, name = iid.published_for(on_idm(ipc=50, fixed={"ce_weight": 0.2, "lambda_cc": 0.3}))
+    assert name == (
+        "IID's terms (CIFAR-10's published setting, carried over, with lambda_cc=0.3) on IDM's setting "
+        "(published setting, with ce_weight=0.2)"
+    )
+    assert iid.published_for(on_idm(fixed={"ce_weight": 0.2}))[1] == "published setting, with ce_weight=0.2"
+
+
+@pytest.mark.parametrize(
+    ("fixed", "searched"),
+    [
+        ({}, True),
+        ({"cc_form": "hinge_exp"}, True),
+        ({"cc_form": "sum"}, False),
+        ({"beta": 1.1}, False),
+        ({"lambda_cc": 0.0}, False),
+    ],
+)
+def test_beta_is_searched_unless_what_is_fixed_leaves_it_out(fixed: dict, searched: bool) -> None:
+    where = context(fixed=fixed)
+    assert iid.beta_is_searched(where) == searched
+    assert any("b" in distributions for _, distributions in draws(iid.space, where)) == searched
+    assert not iid.beta_is_searched(context(ipc=1, fixed=fixed))
+
+
+def fits(factor: int, size: int) -> bool:
+    """Whether decoding would go well."""
+    try:
+        check_decode(cells_spec(factor), size)
+    except ArtifactError:
+        return False
+    return True
+
+
+def test_the_factors_that_fit_are_those_that_decoding_takes() -> None:
+    for size in range(1, 70):
+        for factor in range(1, cells.MOST + 1):
+            assert cells.fits(factor, size) == fits(factor, size)
+            all_of_them = all(fits(each, size) for each in range(1, factor + 1))
+            assert cells.fits(factor, size, "multi") == cells.fits(factor, size, "bound") == all_of_them
+    assert [cells.offered(size) for size in (1, 3, 4, 8)] == [[1], [1, 2, 3], [1, 2], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("method", [idc, idm, udd])
+def test_factors_that_leave_cells_without_pixels_are_not_drawn(method: Any) -> None:
+    for size, expected in ((4, {1, 2}), (5, {1, 2, 3})):
+        assert {values["factor"] for values, _ in draws(method.space, context(size=size))} == expected
+    # eight cells a side of 8 px fit, but `multi` would cut by five as well
+    assert all("decode" not in v for v, _ in draws(idc.space, context(size=8, fixed={"factor": 8}), 9))
+
+
+def torch_count(side: int, grid_size: int, scales: Any) -> int:
+    return len(windows(side, grid_size, tuple(scales) if isinstance(scales, list) else scales))
+
+
+def test_windows_are_counted_as_torch_counts_them() -> None:
+    scales = [*udd.SCALES, 0.05, 0.9, 1.0, (0.5, 0.34), [0.5, 0.51, 1.0], (1 / 3, 0.6, 0.95)]
+    for side in (*range(1, 20), 28, 32, 64):
+        for grid_size in (1, 2, 3, 4, 6, 7, 16):
+            for scale in scales:
+                expected = torch_count(side, grid_size, scale)
+                assert udd.window_count(side, grid_size, scale) == expected, (side, grid_size, scale)
+
+
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        {},
+        {"grid_size": 1},
+        {"region_scale": 1.0},
+        {"region_scale": [0.5, 0.34]},
+        {"regions": 4},
+        {"regions": 9, "factor": 2},
+        {"regions": 4, "region_source": "image"},
+    ],
+)
+def test_no_draw_asks_for_more_regions_than_there_are_windows(fixed: dict) -> None:
+    defaults = {"region_source": "sub_image"}
+    for size in (4, 5, 6, 8, 28, 32):
+        if size == 4 and fixed.get("regions") == 9:
+            continue  # sub-images of 2 px have four windows at most
+        for values, _ in draws(udd.space, context(size=size, fixed=fixed), 30):
+            chosen = {**defaults, **fixed, **values}
+            side = udd.source_side(size, chosen["factor"], chosen["region_source"])
+            count = torch_count(side, chosen["grid_size"], chosen["region_scale"])
+            assert 1 <= chosen["regions"] <= count, (size, chosen)
+
+
+def test_at_usual_sizes_the_windows_bound_nothing() -> None:
+    seen: dict[str, Any] = {}
+    for _, distributions in draws(udd.space, context(), 20):
+        seen.update(distributions)
+    assert seen["regions"] == optuna.distributions.IntDistribution(1, 3)
+    assert seen["grid_size"] == optuna.distributions.IntDistribution(2, 6)
+    assert seen["region_scale"] == optuna.distributions.FloatDistribution(1 / 3, 5 / 6)
 
 
 def test_idc_decodes_several_ways_only_where_an_image_holds_several() -> None:
@@ -217,6 +338,6 @@ def test_the_name_of_trial_0_admits_what_was_fixed_otherwise() -> None:
 
 
 def test_spaces_need_no_torch() -> None:
-    modules = ", ".join(f"search_spaces.{name}" for name in ("dm", "idc", "idm", "iid", "udd"))
+    modules = ", ".join(f"search_spaces.{name}" for name in ("cells", "dm", "idc", "idm", "iid", "udd"))
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -155,6 +155,13 @@ def test_every_fact_changes_the_key(
     assert key(spec=spelled_out) == key()  # a default written out is no other recipe
 
 
+def test_target_banks_lie_beside_the_assets_unless_nobody_would_share_them(
+    data: DataSplits, tmp_path: Path
+) -> None:
+    assert AssetStore(tmp_path / "assets", data, CPU).bank == tmp_path / "bank"
+    assert AssetStore(tmp_path / "assets", data, CPU, banked=False).bank is None
+
+
 def test_several_that_ask_at_once_train_once(data: DataSplits, tmp_path: Path) -> None:
     lines: list[str] = []
     found: list[list[torch.Tensor]] = []

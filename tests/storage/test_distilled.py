@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +323,20 @@ def test_the_regions_picture_shows_every_image_beside_its_map_and_boxes() -> Non
     assert (second == np.array([0, 255, 255])).all(axis=2).sum() == 32 * 32 - 28 * 28
     assert (picture[64:66] == 255)[2:].all()
     assert regions_picture(pixels, maps, boxes, torch.tensor([0, 0, 1]), per_class=1).shape == (134, 134, 3)
+
+
+def test_pictures_of_large_sets_make_no_more_than_they_show() -> None:
+    stream = torch.Generator().manual_seed(0)
+    pixels, maps = torch.rand(600, 3, 32, 32, generator=stream), torch.rand(600, 32, 32, generator=stream)
+    boxes, labels = torch.tensor([4, 8, 16]).expand(600, 1, 3), torch.arange(2).repeat_interleave(300)
+    first = torch.tensor([0, 1, 300, 301])
+    tracemalloc.start()
+    try:
+        picture, grid = regions_picture(pixels, maps, boxes, labels, 2), preview_grid(pixels, labels, 2)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2**20  # the tiles of all images are 7 MB, twice as many in the regions' picture
+    few = regions_picture(pixels[first], maps[first], boxes[first], labels[first])
+    assert np.array_equal(picture, few)
+    assert np.array_equal(grid, preview_grid(pixels[first], labels[first]))

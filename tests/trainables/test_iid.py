@@ -51,6 +51,7 @@ def test_defaults_are_the_authors_then_what_is_fixed() -> None:
         {"init": "mix"},
         {"update": "per_class"},
         {"base": "idm", "factor": 0},
+        {"base": "idm", "net_start": 101},
     ],
 )
 def test_values_out_of_bounds_are_refused(values: dict) -> None:
@@ -78,10 +79,13 @@ def test_at_ipc_1_the_user_is_told_what_vanishes_and_elsewhere_how_little_is_pub
     assert "IID equals DM" in line
     (line,) = IID.notes(context(ipc=1, fixed={"base": "idm", "factor": 1}))
     assert "IID equals IDM" in line
-    for other in ({"ipc": 1, "fixed": {"base": "idm"}}, {"ipc": 2}, {"dataset": "svhn"}):
+    for other in ({"ipc": 2}, {"dataset": "svhn"}):
         assert IID.notes(context(**other)) == [
             "IID has one published setting, CIFAR-10 at IPC 10; trial 0 carries it over."
         ]
+    assert IID.notes(context(ipc=1, fixed={"base": "idm"})) == [
+        "IID has one published setting, CIFAR-10 at IPC 10; trial 0 carries its terms over."
+    ]
     assert IID.notes(context()) == []
 
 
@@ -130,3 +134,13 @@ def test_d95_is_measured_on_the_initial_images_under_the_pool(tmp_path: Path) ->
     assert measured["d95"] == pytest.approx(float(np.percentile(deviations, 95)), rel=1e-4)
     single = Context("digits", 1, 8, 10, 1, 100, fixed=fixed)
     assert IID.measure(single, data, store, 4, CPU) == {}
+
+
+@pytest.mark.parametrize("fixed", [{"cc_form": "sum"}, {"beta": 1.2}, {"lambda_cc": 0.0}])
+def test_where_no_trial_draws_beta_nothing_is_measured_and_no_pool_trained(
+    fixed: dict, tmp_path: Path
+) -> None:
+    data = load_data("digits")
+    where = Context("digits", 1, 8, 10, 3, 100, data.augmentation, fixed=fixed)
+    assert IID.measure(where, data, AssetStore(tmp_path, data, Compute(CPU)), 4, CPU) == {}
+    assert list(tmp_path.iterdir()) == []

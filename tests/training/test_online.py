@@ -45,6 +45,12 @@ def test_steps_are_those_of_plain_sgd_and_the_logits_come_before_them(momentum: 
         torch.testing.assert_close(weights, plain.get_parameter(name).detach(), rtol=1e-5, atol=1e-6)
 
 
+def test_no_gradients_are_kept_between_steps() -> None:
+    ours = online(0.9)
+    ours.step(*batches(1)[0])
+    assert all(parameter.grad is None for parameter in ours.net.parameters())
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("before", [0, 2])
 def test_a_state_continues_bit_for_bit_even_before_the_first_step(momentum: float, before: int) -> None:

@@ -3,6 +3,7 @@ import time
 
 import pytest
 import yaml
+from optuna.distributions import FloatDistribution, IntDistribution
 from PIL import Image
 
 from raydd import compiling, devices, files, workload
@@ -44,6 +45,36 @@ def config(tmp_path, **changes):
             "lambda_cc: should be greater than or equal to 0, got -1",
         ),
         ({"search__range": {"b": "0.1..0.2"}}, SpaceError, "range of b: iid takes it from the data"),
+        (
+            {"search__fix": {"base": "idm", "factor": 5}},
+            SpaceError,
+            "factor: 5 leaves cells without pixels in images of 8 px; allowed: 1, 2, 3, 4, 8",
+        ),
+        (
+            {"method": "idc", "search__fix": {"factor": 5}},
+            SpaceError,
+            "factor: 5 leaves cells without pixels",
+        ),
+        (
+            {"method": "udd", "search__fix": {"regions": 30}},
+            SpaceError,
+            "regions: 30 are more than the 9 windows",
+        ),
+        (
+            {"method": "udd", "search__range": {"regions": "1..20"}},
+            SpaceError,
+            "regions: 20 are more than the 9 windows that grid_size 3 and region_scale 0.5 give in sub-images of 4 px",
+        ),
+        (
+            {"method": "udd", "search__fix": {"regions": 2}, "search__range": {"region_scale": "0.9..1.0"}},
+            SpaceError,
+            "regions: 2 are more than the 1 window that grid_size 3 and region_scale 0.9 give",
+        ),
+        (
+            {"method": "idm", "data__image_size": 4, "search__range": {"factor": "2,3"}},
+            SpaceError,
+            "range of factor: '2,3' must be some of 1, 2",
+        ),
         ({"ipc": 1000}, DataError, "at most"),
         ({"confirm__max_report_seeds": 3}, ConfigError, "must be at least confirm.report_seeds, 5"),
         ({"resources__cpus_per_trial": 9999}, ConfigError, "9999 are asked for, this machine has"),
@@ -81,6 +112,23 @@ def test_trial_0_is_the_published_setting_and_a_narrowed_range_says_that_it_lies
     assert plan.points[0].source == "default"
     assert plan.points[0].values == {"lr_img": 1.0, "lambda_cm": 0.01, "lambda_cc": 0.05, "cc_form": "sum"}
     assert any("trial 0 lies outside the narrowed range in lambda_cc=0.05" in line for line in plan.lines())
+
+
+def test_a_fixed_grid_or_scale_bounds_the_regions_that_are_searched(tmp_path):
+    for fix in ({"grid_size": 1}, {"region_scale": 1.0}):
+        plan = prepare(config(tmp_path, method="udd", search__fix=fix))
+        assert plan.space.distributions["regions"] == IntDistribution(1, 1)
+    wide = prepare(config(tmp_path, method="udd", search__range={"region_scale": "0.9..1.0"}))
+    assert wide.space.distributions["region_scale"] == FloatDistribution(0.9, 1.0)
+
+
+def test_a_list_that_is_fixed_is_planned_saved_and_read_again(tmp_path):
+    fix = {"region_scale": [0.5, 0.34]}
+    plan = prepare(config(tmp_path, name="first", method="udd", search__fix=fix))
+    assert plan.context.fixed == {"region_scale": (0.5, 0.34)}
+    study = Study.create(plan.config, {"study_id": "x"})
+    assert study.config.search.fix == fix
+    assert plan_for(study.config, plan.method, plan.data).context.fixed == plan.context.fixed
 
 
 def test_the_plan_tells_the_size_and_error_of_the_validation_set_and_what_vanishes_at_ipc_1(tmp_path):

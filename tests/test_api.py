@@ -1,0 +1,63 @@
+"""`raydd.distill` as a function: what it decides before it computes."""
+
+import pytest
+
+import raydd
+from raydd.errors import SpaceError
+
+SMALL = {"net": "convnet-w4", "batch_real": 8}
+POOL = {"pool_net": "convnet-w4", "pool_size": 1, "pool_epochs": 1}
+QUEUE = {"fetch_net_num": 1, "model_train_steps": 1, "batch_train": 8}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return raydd.load_data("digits")
+
+
+def test_defaults_follow_the_base_that_is_given(digits, tmp_path):
+    made = raydd.distill(
+        "iid",
+        digits,
+        ipc=1,
+        iterations=1,
+        device="cpu",
+        home=tmp_path,
+        hyperparameters={"base": "idm", **SMALL, **POOL, **QUEUE},
+    )
+    used = made.manifest["hyperparameters"]
+    expected = {"factor": 2, "init": "mix", "update": "per_class", "lr_img": 0.2, "lambda_cc": 0.01, **QUEUE}
+    assert {name: used[name] for name in expected} == expected
+    assert made.manifest["decode"] == {"kind": "cells", "factor": 2, "form": "single"}
+    assert len(made.images()) == 40
+
+
+def test_several_scales_of_regions_are_distilled_with(digits, tmp_path):
+    small = {**SMALL, "n_data": 8, "batch_train": 8, "proxy_net": "convnet-w4", "proxy_epochs": 1}
+    values = {"region_scale": [0.5, 0.34], "regions": 18, "policy": "random", **small}
+    made = raydd.distill(
+        "udd", digits, ipc=1, iterations=1, device="cpu", home=tmp_path, hyperparameters=values
+    )
+    assert made.manifest["hyperparameters"]["region_scale"] == [0.5, 0.34]
+    assert made.boxes.shape == (10, 4 * 18, 3)
+    assert sorted(set(made.boxes[..., 2].flatten().tolist())) == [
+        1,
+        2,
+    ]  # every window was taken, of both scales
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "sentence"),
+    [
+        ("udd", {"regions": 30}, "regions: 30 are more than the 9 windows"),
+        ("iid", {"base": "idm", "factor": 5}, "factor: 5 leaves cells without pixels in images of 8 px"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_networks_are_trained(
+    digits, tmp_path, method, values, sentence
+):
+    with pytest.raises(SpaceError, match=sentence):
+        raydd.distill(
+            method, digits, ipc=1, iterations=1, device="cpu", home=tmp_path, hyperparameters=values
+        )
+    assert list(tmp_path.iterdir()) == []
