@@ -62,7 +62,10 @@ def test_an_unknown_study_is_named_with_the_home(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["iidd"], "error: method: unknown method 'iidd': did you mean 'iid'? (allowed: dm, idc, idm, iid, udd)\n"),
+        (
+            ["iidd"],
+            "error: method: unknown method 'iidd': did you mean 'iid'? (allowed: dm, idc, idm, iid, udd)\n",
+        ),
         (["iid", "--name", "My Study"], "error: name: 'My Study' must be lower-case letters"),
         (["iid", "--trials", "0"], "error: search.trials: should be greater than or equal to 1, got 0\n"),
         (["iid", "--data", "digit"], "unknown dataset 'digit': did you mean 'digits'?"),
