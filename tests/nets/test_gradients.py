@@ -16,6 +16,7 @@ CPU = torch.device("cpu")
 CLASSES = 3
 torch.set_num_threads(1)  # threads of tiny tensors only wait for each other
 
+COMPILED_RESNET = pytest.param("resnet18-w2", marks=pytest.mark.slow)  # minutes of compiling
 SPECS = ["convnet-w4", "convnet-d2-w3", "resnet18-w2"]
 
 
@@ -218,7 +219,7 @@ def test_odd_maps_are_computed_all_the_same(size: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("spec", ["convnet-w8", "convnet-d2-w4", "resnet18-w2"])
+@pytest.mark.parametrize("spec", ["convnet-w8", "convnet-d2-w4", COMPILED_RESNET])
 def test_compiled_gives_what_float64_gives_for_one_network_after_the_other(spec: str) -> None:
     from torch._dynamo.utils import counters
 
@@ -264,7 +265,7 @@ def test_the_filling_of_the_last_part_changes_nothing_and_compiles_nothing_more(
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("spec", ["convnet-w8", "resnet18-w2"])
+@pytest.mark.parametrize("spec", ["convnet-w8", COMPILED_RESNET])
 def test_compiled_real_gradients_in_bfloat16_are_near(spec: str) -> None:
     net, (images, targets) = small(spec, dtype=torch.float32), batch(10, dtype=torch.float32)
     exact, low, found = (
