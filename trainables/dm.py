@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raydd.errors import SpaceError
-from raydd.registry import Context, Distiller, Method, Scalar, Suggests
+from raydd.registry import Context, Distiller
 from search_spaces import cells
 from search_spaces import dm as spaces
+from trainables.published import PublishedMethod
 
 if TYPE_CHECKING:
     import torch
@@ -93,37 +93,15 @@ class DMHyperparameters(BaseModel):
         return check_augmentation(value)
 
 
-class DMMethod(Method):
+class DMMethod(PublishedMethod[DMHyperparameters]):
     """Distribution matching."""
 
     name = "dm"
     title = "Distribution matching"
     reference = "Zhao, Bilen: Dataset Condensation with Distribution Matching, WACV 2023, arXiv 2110.04181"
     real_side = frozenset({"net", "batch_real", "augmentation"})
-    spaces: ClassVar[ModuleType] = spaces
-    model: ClassVar[type[DMHyperparameters]] = DMHyperparameters
-
-    @property
-    def hyperparameters(self) -> type[DMHyperparameters]:
-        """Model of every number of the method."""
-        return self.model
-
-    def defaults(self, context: Context) -> DMHyperparameters:
-        """Published setting that trial 0 uses, then `context.fixed`."""
-        values, _ = self.spaces.published_for(context)
-        return self.model.model_validate({**values, **context.fixed})
-
-    def default_name(self, context: Context) -> str:
-        """What trial 0 is called in tables."""
-        return str(self.spaces.published_for(context)[1])
-
-    def points(self, context: Context) -> list[dict[str, Scalar]]:
-        """Published settings for exactly this dataset and IPC."""
-        return list(self.spaces.points(context))
-
-    def space(self, trial: Suggests, context: Context) -> dict[str, Scalar]:
-        """Draw what is searched; see the method's module in `search_spaces`."""
-        return dict(self.spaces.space(trial, context))
+    spaces = spaces
+    model: type[DMHyperparameters] = DMHyperparameters
 
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
         """`batch_real` images of each class forward; the synthetic ones forward, and back through a frozen network.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from raydd.registry import Context, Distiller, Method, Scalar, Suggests
+from raydd.registry import Context, Distiller
 from search_spaces import cells
 from search_spaces import idc as spaces
 from trainables.dm import DEFAULT_NET, check_augmentation, check_factor, check_net, forward
+from trainables.published import PublishedMethod
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +123,7 @@ def without_cutout(strategy: str) -> str:
     return f"{prefix}{colon}{'_'.join(kept)}" if kept else ""
 
 
-class IDCMethod(Method):
+class IDCMethod(PublishedMethod[IDCHyperparameters]):
     """Efficient synthetic-data parameterisation, by gradient matching."""
 
     name = "idc"
@@ -147,30 +147,8 @@ class IDCMethod(Method):
             "cutmix",
         }
     )
-    spaces: ClassVar[ModuleType] = spaces
-    model: ClassVar[type[IDCHyperparameters]] = IDCHyperparameters
-
-    @property
-    def hyperparameters(self) -> type[IDCHyperparameters]:
-        """Model of every number of the method."""
-        return self.model
-
-    def defaults(self, context: Context) -> IDCHyperparameters:
-        """Published setting that trial 0 uses, then `context.fixed`."""
-        values, _ = self.spaces.published_for(context)
-        return self.model.model_validate({**values, **context.fixed})
-
-    def default_name(self, context: Context) -> str:
-        """What trial 0 is called in tables."""
-        return str(self.spaces.published_for(context)[1])
-
-    def points(self, context: Context) -> list[dict[str, Scalar]]:
-        """Published settings for exactly this dataset and IPC."""
-        return list(self.spaces.points(context))
-
-    def space(self, trial: Suggests, context: Context) -> dict[str, Scalar]:
-        """Draw what is searched; see the method's module in `search_spaces`."""
-        return dict(self.spaces.space(trial, context))
+    spaces = spaces
+    model: type[IDCHyperparameters] = IDCHyperparameters
 
     def check(self, context: Context, values: Mapping[str, Any]) -> None:
         """Refuse a factor that leaves sub-images without pixels."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -95,8 +94,8 @@ class IDMMethod(DMMethod):
         "Zhao et al.: Improved Distribution Matching for Dataset Condensation, CVPR 2023, arXiv 2307.09742"
     )
     real_side = frozenset({"net", "batch_real", "augmentation"}) | QUEUE
-    spaces: ClassVar[ModuleType] = spaces
-    model: ClassVar[type[DMHyperparameters]] = IDMHyperparameters
+    spaces = spaces
+    model: type[DMHyperparameters] = IDMHyperparameters
 
     def check(self, context: Context, values: Mapping[str, Any]) -> None:
         """Refuse a factor that leaves parts without pixels."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -98,8 +97,8 @@ class IIDMethod(DMMethod):
     base = "dm"
     real_side = frozenset({"base", "net", "batch_real", "augmentation"}) | QUEUE
 
-    spaces: ClassVar[ModuleType] = spaces
-    model: ClassVar[type[DMHyperparameters]] = IIDHyperparameters
+    spaces = spaces
+    model: type[DMHyperparameters] = IIDHyperparameters
 
     def base_of(self, context: Context) -> str:
         """`dm`, or `idm` where `base` is fixed at it."""

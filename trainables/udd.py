@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -110,8 +109,8 @@ class UDDMethod(IDCMethod):
     title = "UDD: underutilized regions and category-wise contrast on IDC"
     reference = "Wang, Zhang, Cheng: UDD: Dataset Distillation via Mining Underutilized Regions, PRCV 2024, 2408.16268"
     base = "idc"
-    spaces: ClassVar[ModuleType] = spaces
-    model: ClassVar[type[IDCHyperparameters]] = UDDHyperparameters
+    spaces = spaces
+    model: type[IDCHyperparameters] = UDDHyperparameters
 
     def notes(self, context: Context) -> list[str]:
         """That nothing is published that trial 0 could carry."""
