@@ -42,7 +42,7 @@ JOINING_EVERY = 30  # iterations
 PARTS = 4  # images that a stored one holds
 
 # Relative. Losses come after some training, where rounding grows, and an accuracy is a number of single images.
-RTOL = {"fp32": 1e-3, "mixed": 3e-2}
+RTOL = {"fp32": 5e-3, "mixed": 3e-2}
 
 
 class LoopWork(Work):
