@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks import pixels
 from benchmarks.variants import Variant
 from raydd import devices, nets, registry
-from raydd.augment import DSA, Augmentation, Draw
+from raydd.augment import Augmentation, Draw
 from raydd.augment import build as build_augmentation
 from raydd.data import ArrayImages, DataSplits, ImageData, load_data
 from raydd.devices import Compute
@@ -26,13 +26,16 @@ from raydd.seeding import generator
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from raydd.distillation import DM, IDC, IDM, UDD, TrainedRealSide
+    from raydd.distillation import DM, IDC, IDM, UDD, SRe2L, TrainedRealSide
 
+Splits = DataSplits
 SEED = 0
 NORMALISATION = Normalisation((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 AUGMENTATION = "color_crop_cutout_flip_scale_rotate"
 GRADIENT_AUGMENTATION = "idc:color_crop_cutout"
 TRAINING_AUGMENTATION = "idc:color_crop"  # of the network that gradients are matched with
+STUDENT_AUGMENTATION = "standard:crop_flip"  # of networks that a teacher labels images for
+STUDENT_MIXUP = 0.8  # alpha
 CPU = torch.device("cpu")
 
 
@@ -125,9 +128,39 @@ def epoch_order(number: int, images: int, epoch: int) -> Tensor:
     return torch.randperm(images, generator=generator(SEED, f"evaluation/{number}/order", epoch))
 
 
-def batch_draw(augment: DSA, number: int, epoch: int, batch: int, images: int) -> Draw:
+def batch_draw(augment: Augmentation, number: int, epoch: int, batch: int, images: int) -> Draw:
     """The augmentation of a batch of the `number`th network of an evaluation."""
     return augment.draw(generator(SEED, f"evaluation/{number}/augment", epoch, batch), images)
+
+
+def teacher(settings: Mapping[str, Any], data: DataSplits) -> Network:
+    """A ResNet-18 with batch norm, untrained, whose running statistics are those of training images; in eval mode."""
+    net = network(f"resnet18-bn-w{settings['width']}", data, "benchmark/teacher").train()
+    images, _ = arrays(data.train)
+    normalised = data.normalisation.apply(images[:: max(1, len(images) // 100)])
+    with torch.no_grad():
+        for _ in range(20):
+            net(normalised)
+    return net.eval()
+
+
+def student(settings: Mapping[str, Any], data: DataSplits) -> Network:
+    """A ResNet-18 with batch norm, untrained: the first network of an evaluation."""
+    return evaluated_network(f"resnet18-bn-w{settings['width']}", data, 0)
+
+
+def student_mix(epoch: int, batch: int, images: int) -> tuple[float, Tensor]:
+    """MixUp of a batch of the first network of an evaluation: lambda and the partners."""
+    from raydd.augment import draw_mixup
+
+    return draw_mixup(images, STUDENT_MIXUP, generator(SEED, "evaluation/0/mixup", epoch, batch))
+
+
+def roll(reach: int, iteration: int) -> tuple[int, int]:
+    """By how many pixels the images of id 0 are rolled in a recovery iteration."""
+    stream = generator(SEED, "recover/jitter", iteration, 0)
+    rows, columns = torch.randint(reach + 1, (2,), generator=stream).tolist()
+    return rows, columns
 
 
 def queue_network(spec: str, data: DataSplits, number: int) -> Network:
@@ -287,6 +320,52 @@ def net_trainer(settings: Mapping[str, Any], data: DataSplits, variant: Variant)
     side.begin(0)
     side.position = 0
     return side
+
+
+def recovery(settings: Mapping[str, Any], data: DataSplits, variant: Variant, iterations: int) -> SRe2L:
+    """A distiller of `sre2l` at iteration 0, from real images and with weights of its own for the variances."""
+    from raydd.distillation import Relabelling, SRe2L
+    from raydd.evaluation import protocols
+    from raydd.storage import Teacher
+
+    net = teacher(settings, data)
+    spec = f"resnet18-bn-w{settings['width']}"
+    numbers: Any = registry.get("sre2l").hyperparameters(
+        teacher=spec,
+        init="real",
+        coupled=False,
+        labels="hard",
+        recover_iterations=iterations,
+        **{name: settings[name] for name in ("lr", "lambda_mean", "lambda_var")},
+    )
+    labels = Relabelling("hard", {}, protocols.get("sre2l-cifar").recipe(STUDENT_AUGMENTATION))
+    trained = Teacher(spec, dict(net.state_dict()), {})
+    return SRe2L(numbers, _context(settings, data, variant), data, trained, labels, SEED, CPU)
+
+
+def adjusting_passes(variant: Variant, images: int, size: int) -> nets.Passes:
+    """How the network runs whose weights are adjusted."""
+    return nets.Passes(compute(variant), image_gradient=True, batch=images, size=size)
+
+
+def adjust(net: Network, passes: nets.Passes, images: Tensor, labels: Tensor, rho: float, k: int) -> None:
+    """DWA's adjustment of the weights, in place."""
+    from raydd.distillation.dwa import ascend
+
+    ascend(passes.place(net), passes, images, labels, rho, k)
+
+
+def train_student(
+    net: Network, labelling: Network, images: Tensor, labels: Tensor, epochs: int, variant: Variant
+) -> None:
+    """Train the first network of an evaluation by protocol `sre2l-cifar`, with labels from `labelling`."""
+    from raydd.evaluation import protocols
+    from raydd.training import TeacherLabels, TensorSource, fit
+
+    recipe = protocols.get("sre2l-cifar").recipe(STUDENT_AUGMENTATION, epochs)
+    how, count = compute(variant), min(recipe.batch, len(images))
+    taught = TeacherLabels(labelling, how, recipe.temperature, batch=count, size=images.shape[-1])
+    fit(net, TensorSource(images, labels), recipe, how, seed=SEED, purpose="evaluation/0", labels=taught)
 
 
 def update_net(side: TrainedRealSide) -> None:

@@ -55,7 +55,7 @@ def distill(
         compile: `on`, `off`, or `auto`: whether networks are compiled, which `auto` decides by the length of
             the run.
         home: folder whose `assets` are shared with studies; None is `RAYDD_HOME` or `./raydd-runs`.
-        on_step: called after every step with (iteration, iterations, loss terms).
+        on_step: called after every step with (iteration, the last one's number, loss terms).
         on_message: called with a line about how networks are computed, and about slow work, such as training
             a pool of networks.
 
@@ -69,7 +69,8 @@ def distill(
     context = jobs.context_of(chosen, data, ipc=ipc, iterations=iterations, fixed={}, precision=precision)
     context = jobs.context_fixing(chosen, context, hyperparameters or {})
     model = jobs.resolve(chosen, context, {})
-    work = workload.assets(chosen, context, data) + workload.distillation(chosen, context, model.model_dump())
+    values = model.model_dump()
+    work = workload.assets(chosen, context, data) + workload.distillation(chosen, context, values)
     compute = _compute(where, precision, compile, work, on_message)
     context = replace(context, compiled=compute.compiled)
     root = files.absolute(home or configuration.default_home()) / "assets"
@@ -77,10 +78,11 @@ def distill(
     for spec in chosen.assets(context):
         assets.get(spec, on_message)
     distiller = chosen.distiller(model, context, data, assets, seed, where)
+    iterations = chosen.total_iterations(context, values)
     while distiller.progress < 1.0 - 1e-9:
         losses = distiller.step()
         if on_step is not None:
-            on_step(distiller.iteration, context.iterations, losses)
+            on_step(distiller.iteration, iterations, losses)
     return distiller.distilled()
 
 
@@ -98,6 +100,9 @@ def evaluate(
     precision: str = "fp32",
     compile: str = "auto",
     allow_other_data: bool = False,
+    labels: str | None = None,
+    temperature: float | None = None,
+    teacher_mode: str | None = None,
     on_message: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Train `repeats` networks from scratch on a distilled set and test each on one split.
@@ -108,19 +113,22 @@ def evaluate(
     Args:
         distilled: the set.
         data: the splits it was distilled from.
-        net, protocol, epochs, repeats, seed, split, device, allow_other_data: see `raydd.evaluation.evaluate`.
+        net, protocol, epochs, repeats, seed, split, device, allow_other_data, labels, temperature, teacher_mode: see
+            `raydd.evaluation.evaluate`.
         precision: `fp32`, or `mixed` or `bf16`, which here both train and test in bfloat16.
         compile: `on`, `off`, or `auto`: whether networks are compiled, which `auto` decides by the length of
             the evaluation.
         on_message: called with a line about how networks are computed.
 
     Raises:
-        ConfigError, DataError: what was asked for cannot be done; one sentence each.
+        ConfigError, DataError, ArtifactError: what was asked for cannot be done; one sentence each.
     """
     where = devices.resolve(device)
     devices.prepare_process(devices.available_cpus())
     own = distilled.recipe
     chosen = own["protocol"] if protocol is None else protocol
+    regime = evaluation.label_regime(distilled, labels)
+    online = regime == "soft" and distilled.label_kind == "online"
     work = workload.evaluation(
         net,
         data,
@@ -129,6 +137,7 @@ def evaluate(
         images=len(distilled.labels()),
         repeats=repeats,
         split=split,
+        teacher=distilled.label_facts["teacher"]["net"] if online else None,
     )
     compute = _compute(where, precision, compile, work, on_message)
     return evaluation.evaluate(
@@ -144,6 +153,9 @@ def evaluate(
         precision=compute.precision,
         compiled=compute.compiled,
         allow_other_data=allow_other_data,
+        labels=labels,
+        temperature=temperature,
+        teacher_mode=teacher_mode,
     )
 
 

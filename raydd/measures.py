@@ -1,4 +1,6 @@
-"""Measures of what distilled images are made of: how much of them is used, and where regions are chosen (UDD)."""
+"""Measures of distilled images: how much of them is used and where regions are chosen (UDD), and what of an accuracy is
+the images' merit rather than their labels' (DD-Ranking).
+"""
 
 from __future__ import annotations
 
@@ -83,3 +85,45 @@ def border_share(boxes: Tensor, size: int) -> float:
     band = size / 8
     inner = ((start + side).clamp(max=size - band) - start.clamp(min=band)).clamp(min=0.0)
     return 1.0 - float(inner.prod(dim=-1).sum() / side.square().sum())
+
+
+def hard_label_recovery(full: float, hard: float) -> float:
+    """HLR = Acc_full-hard - Acc_syn-hard: what the images lack when soft labels do not help them; lower is better.
+
+    Source: Li et al., DD-Ranking (arXiv 2505.13300), hard label recovery.
+
+    Args:
+        full: accuracy of networks trained on all real training images with hard labels, in [0, 1].
+        hard: accuracy of the same architecture trained on the distilled images with hard labels, in [0, 1].
+
+    Returns:
+        In [-1, 1].
+
+    Raises:
+        ValueError: an accuracy is no fraction.
+    """
+    return _fraction("full", full) - _fraction("hard", hard)
+
+
+def improvement_over_random(own: float, random: float) -> float:
+    """IOR = Acc_syn-any - Acc_rdm-any: what distilling adds to labels and recipe; higher is better.
+
+    Source: Li et al., DD-Ranking (arXiv 2505.13300), improvement over random.
+
+    Args:
+        own: accuracy of networks trained on the distilled images with the labels that they come with, in [0, 1].
+        random: accuracy of as many randomly chosen real images under the same labels and recipe, in [0, 1].
+
+    Returns:
+        In [-1, 1].
+
+    Raises:
+        ValueError: an accuracy is no fraction.
+    """
+    return _fraction("own", own) - _fraction("random", random)
+
+
+def _fraction(name: str, value: float) -> float:
+    if not 0.0 <= value <= 1.0:  # false for NaN too
+        raise ValueError(f"{name} must be an accuracy in [0, 1], got {value}")
+    return value

@@ -74,12 +74,16 @@ class Suggests(Protocol):
 class AssetSpec:
     """A network, or a pool of them, trained on real data once per study (`AssetStore.get` trains or finds it).
 
+    Weights that were trained elsewhere may have seen the validation images; who uses them says so.
+
     Attributes:
         kind: short word that starts the asset's folder name, such as `pool`.
         net: net specification as `raydd.nets.build` takes it.
         recipe: JSON-able training recipe; everything that changes the weights.
         count: number of networks.
         seed: asset seed; 0 unless told, and not the study's, so that studies share assets.
+        weights: empty trains the networks here; `public` takes torchvision's ImageNet weights
+            (`raydd.nets.public_weights`), anything else is a path to a file of tensors. The recipe plays no part then.
     """
 
     kind: str
@@ -87,6 +91,7 @@ class AssetSpec:
     recipe: Mapping[str, Any]
     count: int = 1
     seed: int = 0
+    weights: str = ""
 
 
 class Distiller(Protocol):
@@ -95,7 +100,8 @@ class Distiller(Protocol):
     `step` advances by one `Method.unit` and returns its loss terms (`total` among them) as floats;
     `distilled` may be called at any time and consumes no random stream; a distiller that loads the
     `state_dict` of another continues it bit for bit on the CPU. `measures` and `pictures` are asked for at
-    evaluations and consume no random stream either.
+    evaluations and consume no random stream either. A distiller whose steps do not work on all images has an
+    attribute `images_per_step`: how many the next step works on.
     """
 
     iteration: int
@@ -180,6 +186,10 @@ class Method(ABC):
         """Name of the method that this one stands on as `context.fixed` has it; `base` unless a method says more."""
         return self.base
 
+    def protocol_for(self, context: Context) -> str:
+        """Name of the evaluation protocol that sets of `context` carry; `protocol` unless it depends on the data."""
+        return self.protocol
+
     def default_name(self, context: Context) -> str:
         """What trial 0 is called in tables, such as `CIFAR-10's published setting, carried over`."""
         return "default setting"
@@ -206,6 +216,13 @@ class Method(ABC):
             SpaceError: one sentence with the hyperparameter, its value and what is allowed.
         """
 
+    def total_iterations(self, context: Context, values: Mapping[str, Any]) -> int:
+        """What `Distiller.iteration` is when the distillation is done, >= 1; see `gigaflops` for `values`.
+
+        It differs from `context.iterations` where images are made one after the other.
+        """
+        return context.iterations
+
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
         """Network arithmetic of one iteration in GFLOP, >= 0; 0 where it is unknown.
 
@@ -220,6 +237,26 @@ class Method(ABC):
     def training_images(self, context: Context, values: Mapping[str, Any]) -> int:
         """Images of a distilled set that a network is trained on, after decoding; see `gigaflops` for `values`."""
         return context.classes * context.ipc
+
+    def labelled(
+        self,
+        distilled: DistilledSet,
+        hyperparameters: BaseModel,
+        context: Context,
+        data: DataSplits,
+        assets: AssetStore,
+        device: torch.device,
+    ) -> DistilledSet:
+        """The same images with the labels that this method gives its own: as they are, unless it has a teacher.
+
+        What is compared with a method of soft labels, such as real images, is labelled by the same function. The
+        set keeps its recipe, but for what `hyperparameters` say about labels.
+
+        Args:
+            distilled: any set of `data`.
+            hyperparameters, context, data, assets, device: as `distiller` takes them.
+        """
+        return distilled
 
     def measure(
         self, context: Context, data: DataSplits, assets: AssetStore, seed: int, device: torch.device

@@ -6,7 +6,7 @@ What the target bank saves and what a scheduler stops early is counted as if it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raydd import jobs, nets, registry
 from raydd.cadence import Cadence
@@ -37,8 +37,12 @@ def evaluation(
     images: int,
     repeats: int,
     split: str,
+    teacher: str | None = None,
 ) -> float:
     """Training `repeats` networks on `images` images and testing each on `split`; see `raydd.evaluate`.
+
+    A `teacher`, a network specification, labels every image of every epoch, after it was augmented and mixed. That it
+    is tested too, once for all evaluations of a process, is left out.
 
     Raises:
         ConfigError: an unknown net, protocol or split.
@@ -46,20 +50,25 @@ def evaluation(
     if split not in SPLITS:
         raise ConfigError(f"split: {unknown('split', split, SPLITS)}")
     passes = protocols.get(protocol).recipe("", epochs).epochs
-    return repeats * (TRAINING * passes * images + len(getattr(data, split))) * forward(net, data)
+    own = (TRAINING * passes * images + len(getattr(data, split))) * forward(net, data)
+    labels = 0.0 if teacher is None else passes * images * forward(teacher, data)
+    return repeats * (own + labels)
 
 
 def assets(method: Method, context: Context, data: DataSplits) -> float:
-    """Training the networks that a method stands on, whether or not they are there already."""
+    """Training the networks that a method stands on, whether or not they are there already; weights from elsewhere
+    cost nothing.
+    """
     return sum(
         TRAINING * spec.count * spec.recipe["epochs"] * len(data.train) * forward(spec.net, data)
         for spec in method.assets(context)
+        if not spec.weights
     )
 
 
 def distillation(method: Method, context: Context, values: Mapping[str, Any]) -> float:
     """One distillation; `values` are those of all hyperparameters."""
-    return context.iterations * method.gigaflops(context, values)
+    return method.total_iterations(context, values) * method.gigaflops(context, values)
 
 
 def study(config: StudyConfig, method: Method, context: Context, data: DataSplits) -> float:
@@ -85,58 +94,89 @@ def search(config: StudyConfig, method: Method, context: Context, data: DataSpli
     judged = evaluation(
         settings.net,
         data,
-        protocol=settings.protocol or method.protocol,
+        protocol=settings.protocol or method.protocol_for(context),
         epochs=settings.epochs,
         images=method.training_images(context, values),
         repeats=settings.repeats,
         split="val",
+        teacher=labelling_net(values),
     )
     own = distillation(method, context, values)
     return config.search.trials * (own + (len(cadence.rungs) + 2) * judged)
+
+
+class Arm(NamedTuple):
+    """What a confirmation compares: GFLOP of one distillation, images of a set, and who labels it."""
+
+    work: float
+    images: int
+    soft: bool = False
+    teacher: str | None = None
+
+
+def arm(method: Method, context: Context, values: Mapping[str, Any]) -> Arm:
+    """A method's; `values` are those of all hyperparameters."""
+    return Arm(
+        distillation(method, context, values),
+        method.training_images(context, values),
+        values.get("labels", "hard") != "hard",
+        labelling_net(values),
+    )
+
+
+def labelling_net(values: Mapping[str, Any]) -> str | None:
+    """Network specification of the teacher that labels every batch, as the hyperparameters `labels` and `teacher` of
+    soft-label methods say; None where no teacher does.
+    """
+    return values["teacher"] if values.get("labels") == "online" else None
 
 
 def confirmation(config: StudyConfig, method: Method, context: Context, data: DataSplits) -> float:
     """Re-ranking on validation data, then the report on test data with as many seeds as it has at least.
 
     Winner and top trials count as trial 0, whose values are known. Sets of another size than the winner's are
-    judged a second time in the report, after as many optimisation steps as the winner's.
+    judged a second time in the report, after as many optimisation steps as the winner's; sets with soft labels once
+    more with hard ones, coresets aside.
     """
     settings, confirm = config.evaluation, config.confirm
-    protocol, epochs = settings.protocol or method.protocol, confirm.epochs or settings.epochs
-    values = method.defaults(context).model_dump()
-    own, images = distillation(method, context, values), method.training_images(context, values)
-    others: list[tuple[float, int]] = []  # work and images of what is compared with the method: here its base
+    protocol, epochs = settings.protocol or method.protocol_for(context), confirm.epochs or settings.epochs
+    own = arm(method, context, method.defaults(context).model_dump())
+    others: list[Arm] = []  # what is compared with the method: here its base
     name = method.base_of(context)
     if name is not None:
         base = registry.get(name)
         its = jobs.context_for(base, context)
-        values = base.defaults(its).model_dump()
-        others = [(distillation(base, its, values), base.training_images(its, values))]
+        others = [arm(base, its, base.defaults(its).model_dump())]
 
-    def judged(net: str, split: str, images: int, epochs: int | None = epochs) -> float:
+    def judged(net: str, split: str, which: Arm, epochs: int | None = epochs, hard: bool = False) -> float:
         return evaluation(
             net,
             data,
             protocol=protocol,
             epochs=epochs,
-            images=images,
+            images=which.images,
             repeats=confirm.repeats,
             split=split,
+            teacher=None if hard else which.teacher,
         )
 
-    def reported(work: float, count: int) -> float:
-        """An arm of the report with one seed: distilled, and judged once or twice."""
-        again = equal_steps.other_epochs(protocol, epochs, count, steps)
+    def reported(which: Arm, hard: bool) -> float:
+        """An arm of the report with one seed: distilled, judged once or twice, and maybe with hard labels."""
+        again = equal_steps.other_epochs(protocol, epochs, which.images, steps)
         passes = [epochs] if again is None else [epochs, again]
-        return work + sum(judged(net, "test", count, last) for net in architectures for last in passes)
+        total = which.work + sum(judged(net, "test", which, last) for net in architectures for last in passes)
+        return total + sum(judged(net, "test", which, hard=True) for net in architectures if hard)
 
     architectures = confirm.nets or [settings.net]
-    steps = equal_steps.optimisation_steps(protocol, epochs, images)
-    ranked = [(own, images)] * min(confirm.top + 1, config.search.trials)  # trial 0 is always among them
-    tuned = [(own, images)] * min(2, config.search.trials)  # the winner, and trial 0 if it is another
-    chosen = [(0.0, context.classes * context.ipc) for name in confirm.baselines if name != "full"]
-    rerank = sum(work + judged(architectures[0], "val", count) for work, count in ranked + others)
-    report = sum(reported(work, count) for work, count in tuned + others + chosen)
+    steps = equal_steps.optimisation_steps(protocol, epochs, own.images)
+    ranked = [own] * min(confirm.top + 1, config.search.trials)  # trial 0 is always among them
+    tuned = [own] * min(2, config.search.trials)  # the winner, and trial 0 if it is another
+    real = own._replace(work=0.0, images=context.classes * context.ipc)  # with the labels of the same teacher
+    rerank = sum(each.work + judged(architectures[0], "val", each) for each in ranked + others)
+    report = sum(reported(each, each.soft) for each in tuned + others)
+    report += sum(
+        reported(real, real.soft and name == "random") for name in confirm.baselines if name != "full"
+    )
     return (
         confirm.rerank_seeds * rerank
         + confirm.report_seeds * report

@@ -16,10 +16,12 @@ TITLES = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
     "fashionmnist": "FashionMNIST",
+    "imagenet": "ImageNet-1K",
     "mnist": "MNIST",
     "svhn": "SVHN",
+    "tinyimagenet": "TinyImageNet",
 }
-FALLBACK = "cifar10"  # every method of this field has published a setting for it
+FALLBACK = "cifar10"  # nearly every method of this field has published a setting for it
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,17 @@ def points(table: Sequence[Published], context: Context) -> list[dict[str, Scala
     ]
 
 
-def lookup(table: Sequence[Published], context: Context) -> tuple[dict[str, Scalar], str]:
+def lookup(
+    table: Sequence[Published], context: Context, fallback: str = FALLBACK
+) -> tuple[dict[str, Scalar], str]:
     """Values of the setting that trial 0 uses, and what to call it in tables.
 
-    The setting for (dataset, IPC); else for the nearest IPC (by ratio) of that dataset; else CIFAR-10's for
-    its nearest IPC. `context.fixed` replaces values, and the name says so where it does.
+    The setting for (dataset, IPC); else for the nearest IPC (by ratio) of that dataset; else that of `fallback`,
+    CIFAR-10 unless a method has none for it, for its nearest IPC. `context.fixed` replaces values, and the name
+    says so where it does.
     """
     own = [entry for entry in table if entry.dataset == context.dataset]
-    candidates = own or [entry for entry in table if entry.dataset == FALLBACK]
+    candidates = own or [entry for entry in table if entry.dataset == fallback]
     distance, chosen = min(
         ((abs(math.log(context.ipc / ipc)), entry) for entry in candidates for ipc in entry.ipcs),
         key=lambda pair: pair[0],

@@ -61,3 +61,26 @@ def test_what_cannot_be_run_is_refused_before_networks_are_trained(
             method, digits, ipc=1, iterations=1, device="cpu", home=tmp_path, hyperparameters=values
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_that_are_made_one_after_the_other_are_counted_to_the_last(digits, tmp_path):
+    seen = []
+    small = {"teacher": "convnet-d1-w4-bn", "teacher_epochs": 1, "ids_at_once": 1}
+    made = raydd.distill(
+        "sre2l",
+        digits,
+        ipc=2,
+        iterations=3,
+        device="cpu",
+        home=tmp_path,
+        hyperparameters=small,
+        on_step=lambda iteration, last, losses: seen.append((iteration, last)),
+    )
+    assert seen == [(count, 6) for count in range(1, 7)]
+    assert made.label_kind == "online"
+    found = raydd.evaluate(
+        made, digits, net="convnet-d1-w4", epochs=1, repeats=1, split="val", temperature=7.0
+    )
+    assert (found.label_regime, found.temperature) == ("soft", 7.0)
+    hard = raydd.evaluate(made, digits, net="convnet-d1-w4", epochs=1, repeats=1, split="val", labels="hard")
+    assert (hard.label_regime, hard.temperature) == ("hard", 1.0)

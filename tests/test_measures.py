@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from raydd.errors import ConfigError
-from raydd.measures import border_share, mue, region_switch_rate
+from raydd.measures import (
+    border_share,
+    hard_label_recovery,
+    improvement_over_random,
+    mue,
+    region_switch_rate,
+)
 
 
 def test_mue_by_hand_in_both_scales() -> None:
@@ -87,3 +93,22 @@ def test_border_share_counts_the_area_within_an_eighth_of_the_side(size: int) ->
 def test_border_share_needs_boxes() -> None:
     with pytest.raises(ValueError, match=r"shape \(..., 3\) and not be empty, got \(0, 3\)"):
         border_share(torch.zeros(0, 3), 32)
+
+
+def test_hlr_is_what_full_data_have_over_the_set_with_hard_labels() -> None:
+    assert hard_label_recovery(full=0.95, hard=0.6) == pytest.approx(0.35)
+    assert hard_label_recovery(0.5, 0.5) == 0.0
+    assert hard_label_recovery(0.4, 0.5) == pytest.approx(-0.1)  # a set may be better than all of the data
+
+
+def test_ior_is_what_the_set_has_over_random_images() -> None:
+    assert improvement_over_random(own=0.7, random=0.65) == pytest.approx(0.05)
+    assert improvement_over_random(0.6, 0.65) == pytest.approx(-0.05)
+
+
+@pytest.mark.parametrize("measure", [hard_label_recovery, improvement_over_random])
+def test_accuracies_in_percent_are_refused(measure) -> None:
+    with pytest.raises(ValueError, match=r"must be an accuracy in \[0, 1\], got 95"):
+        measure(95.0, 0.6)
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got nan"):
+        measure(0.9, float("nan"))

@@ -195,3 +195,57 @@ def test_a_method_that_does_not_tell_counts_as_nothing():
 
     context = Context("digits", 1, 8, 10, 2, 100)
     assert workload.distillation(Quiet(), context, {}) == 0.0
+
+
+def test_a_teacher_that_labels_every_batch_costs_a_forward_pass_an_image(digits, net, pool):
+    plain = {"protocol": "dsa", "epochs": 9, "images": 20, "repeats": 2, "split": "val"}
+    hard = workload.evaluation("convnet-w8", digits, **plain)
+    soft = workload.evaluation("convnet-w8", digits, **plain, teacher="convnet-w4")
+    assert soft - hard == pytest.approx(2 * 10 * 20 * pool)
+
+
+def test_a_distillation_is_as_many_iterations_as_the_method_makes_of_the_context():
+    class Recovering(type(registry.get("dm"))):
+        def total_iterations(self, context, values):
+            return context.iterations * context.ipc
+
+    context = Context("digits", 1, 8, 10, 4, 100)
+    values = {"net": "convnet-w8", "batch_real": 16}
+    once = workload.distillation(registry.get("dm"), context, values)
+    assert workload.distillation(Recovering(), context, values) == pytest.approx(4 * once)
+
+
+def test_weights_from_elsewhere_cost_no_training(digits, pool):
+    class Squeezing(type(registry.get("dm"))):
+        weights = ""
+
+        def assets(self, context):
+            return [registry.AssetSpec("teacher", "convnet-w4", {"epochs": 3}, weights=self.weights)]
+
+    class Pretrained(Squeezing):
+        weights = "public"
+
+    context = Context("digits", 1, 8, 10, 2, 100)
+    assert workload.assets(Squeezing(), context, digits) == pytest.approx(3 * 3 * 1150 * pool)
+    assert workload.assets(Pretrained(), context, digits) == 0.0
+
+
+def test_soft_labels_are_given_in_every_evaluation_and_hard_ones_are_tried_beside_them(digits, net, pool):
+    fix = {"teacher": "convnet-w4-bn", "teacher_epochs": 2, "labels": "online"}
+    changes = {"method": "sre2l", "search__fix": fix, "confirm__baselines": ["random", "herding"]}
+    config, sre2l, _, data = of_study(digits, **changes)
+    context = jobs.context_of(sre2l, data, ipc=2, iterations=100, fixed=fix)
+    values = sre2l.defaults(context).model_dump()
+    own = workload.distillation(sre2l, context, values)
+    # one id after the other, 100 iterations each: ten images forward and back
+    assert own == pytest.approx(2 * 100 * 2 * 10 * pool)
+    hard = {split: 5 * (3 * 9 * 20 + count) * net for split, count in (("val", 288), ("test", 359))}
+    labels = 5 * 9 * 20 * pool
+    search = 2 * (3 * 9 * 20 + 288) * net + 2 * 9 * 20 * pool
+    trials = workload.search(config, sre2l, context, data) / 4 - own
+    assert trials / search == pytest.approx(round(trials / search))
+    rerank = 2 * 3 * (own + hard["val"] + labels)
+    # winner, trial 0 and random images once more with hard labels, coresets not
+    report = 3 * (2 * own + 4 * (hard["test"] + labels) + 3 * hard["test"])
+    network = workload.baseline_network(config, data, "convnet-w8")
+    assert workload.confirmation(config, sre2l, context, data) == pytest.approx(rerank + report + network)

@@ -66,8 +66,10 @@ class DistillTrainable(tune.Trainable):
         drawn = files.read_json(self.folder / "hyperparameters.json")
         self.distiller = self.job.distiller(drawn["values"], int(drawn["seed"]))
         search = self.study_config.search
+        method, context = self.job.method, self.job.context
+        self.hyperparameters = jobs.resolve(method, context, drawn["values"])
         self.cadence = Cadence.of(
-            int(drawn["iterations"]),
+            method.total_iterations(context, self.hyperparameters.model_dump()),
             scheduler=search.scheduler,
             reduction_factor=search.reduction_factor,
             progress_floor=self.job.method.progress_floor,
@@ -107,9 +109,11 @@ class DistillTrainable(tune.Trainable):
             self.fresh = False
             return self._evaluated({}, rung=0, rate=math.nan)
         sums: dict[str, float] = {}
-        first, begun = self.distiller.iteration, time.perf_counter()
+        first, begun, images = self.distiller.iteration, time.perf_counter(), 0
+        whole = self.job.context.classes * self.job.context.ipc
         while True:
             before = self.distiller.progress
+            images += getattr(self.distiller, "images_per_step", whole)
             for name, value in self.distiller.step().items():
                 sums[name] = sums.get(name, 0.0) + value
             after = self.distiller.progress
@@ -118,8 +122,7 @@ class DistillTrainable(tune.Trainable):
                 break
         count = self.distiller.iteration - first
         losses = {name: value / count for name, value in sums.items()}
-        images = self.job.context.classes * self.job.context.ipc
-        rate = count * images / max(time.perf_counter() - begun, 1e-9)
+        rate = images / max(time.perf_counter() - begun, 1e-9)
         if done or rung is not None:
             return self._evaluated(losses, rung=1000 if done else rung or 0, rate=rate)
         return self._row(losses, evaluated=False, rung=-1, rate=rate)
@@ -129,6 +132,13 @@ class DistillTrainable(tune.Trainable):
         distilled = self.distiller.distilled().with_recipe(
             protocol=settings.protocol, net=settings.net, epochs=settings.epochs
         )
+        replay = distilled.replay
+        if distilled.label_kind == "stored" and (replay is None or len(replay) < (settings.epochs or 0)):
+            # Stored labels are those of the batches of one recipe, and the study's is another.
+            job = self.job
+            distilled = job.method.labelled(
+                distilled, self.hyperparameters, job.context, job.data, job.assets, job.device
+            )
         result = evaluate(
             distilled,
             self.job.data,
@@ -143,7 +153,8 @@ class DistillTrainable(tune.Trainable):
             compiled=self.job.compute.compiled,
         )
         self.accuracy, self.accuracy_std = result.mean, result.std
-        distilled.save(self.folder / "distilled.safetensors", preview=self.folder / "grid.png")
+        # The teacher stays in the study's assets, where `load` finds it.
+        distilled.save(self.folder / "distilled.safetensors", preview=self.folder / "grid.png", teacher=False)
         for name, content in self.distiller.pictures().items():
             files.write_bytes(self.folder / "pictures" / f"{name}.png", content)
         row = self._row(losses, evaluated=True, rung=rung, rate=rate)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from raydd.errors import SpaceError
+from raydd.errors import ConfigError, SpaceError
 from raydd.registry import Context, Distiller
 from search_spaces import cells
 from search_spaces import dm as spaces
@@ -23,11 +23,18 @@ DEFAULT_NET = "convnet"
 
 
 def check_net(spec: str, default: str) -> str:
-    """`spec`, if it names a network; torch stays unloaded for the default, which is known to be right."""
+    """`spec`, if it names a network whose train and eval mode agree, as matching needs it.
+
+    torch stays unloaded for the default, which is known to be right.
+    """
     if spec != default:
         from raydd import nets
 
-        nets.validate(spec)
+        if not nets.per_image(spec):
+            raise ConfigError(
+                f"net: {spec!r} has batch norm, which makes an image's features depend on the other images of its "
+                "batch; matching takes networks without, such as convnet, resnet18 or vgg11"
+            )
     return spec
 
 

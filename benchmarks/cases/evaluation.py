@@ -63,7 +63,7 @@ class TrainingLoop(_Training):
         from benchmarks import ours
 
         super().__init__(settings)
-        self.augment = ours.DSA(ours.AUGMENTATION)
+        self.augment = ours.augmentation(ours.AUGMENTATION)
         count = range(settings["nets"])
         self.weights = [list(ours.evaluated_network(self.spec, self.data, i).parameters()) for i in count]
 

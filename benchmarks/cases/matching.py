@@ -38,7 +38,7 @@ class LoopWork(Work):
         self.settings = settings
         self.data = ours.splits(settings)
         pixels, labels = ours.arrays(self.data.train)
-        self.augment = ours.DSA(self.data.augmentation)
+        self.augment = ours.augmentation(self.data.augmentation)
         self.folder = tempfile.TemporaryDirectory()
         self.files = []
         if method == "iid":

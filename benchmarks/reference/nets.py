@@ -38,20 +38,25 @@ class ConvNet(nn.Module):
         return logits
 
 
+def norm(channels: int, batch: bool) -> nn.Module:
+    """Batch norm, or one group a channel."""
+    return nn.BatchNorm2d(channels) if batch else nn.GroupNorm(channels, channels, affine=True)
+
+
 class Block(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, batch_norm: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.norm1 = nn.GroupNorm(outputs, outputs, affine=True)
+        self.norm1 = norm(outputs, batch_norm)
         self.conv2 = nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(outputs, outputs, affine=True)
+        self.norm2 = norm(outputs, batch_norm)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False),
-                nn.GroupNorm(outputs, outputs, affine=True),
+                norm(outputs, batch_norm),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,15 +69,15 @@ class Block(nn.Module):
 class ResNet18(nn.Module):
     """CIFAR stem, four stages of two blocks, average pooling of the 4x4 map that 32 px give."""
 
-    def __init__(self, channels: int, classes: int, width: int = 64) -> None:
+    def __init__(self, channels: int, classes: int, width: int = 64, batch_norm: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
-        self.norm1 = nn.GroupNorm(width, width, affine=True)
+        self.norm1 = norm(width, batch_norm)
         blocks, inputs = [], width
         for stage in range(4):
             outputs = width * 2**stage
-            blocks.append(Block(inputs, outputs, 1 if stage == 0 else 2))
-            blocks.append(Block(outputs, outputs, 1))
+            blocks.append(Block(inputs, outputs, 1 if stage == 0 else 2, batch_norm))
+            blocks.append(Block(outputs, outputs, 1, batch_norm))
             inputs = outputs
         self.layers = nn.Sequential(*blocks)
         self.classifier = nn.Linear(inputs, classes)
@@ -96,3 +101,11 @@ def copy_weights(weights: Iterable[Tensor], net: nn.Module) -> None:
         if mine.shape != given.shape:
             raise ValueError(f"a weight of shape {tuple(given.shape)} does not fit {tuple(mine.shape)}")
         mine.copy_(given)
+
+
+@torch.no_grad()
+def copy_all(given: nn.Module, net: nn.Module) -> None:
+    """Fill `net` with parameters and buffers of another implementation, which come in the same order."""
+    copy_weights(given.parameters(), net)
+    for mine, buffer in zip(net.buffers(), given.buffers(), strict=True):
+        mine.copy_(buffer)

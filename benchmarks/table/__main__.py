@@ -100,7 +100,7 @@ def prepare(
     home: str,
 ) -> Any:
     """Data, budget (`changed` where it is not None) and device of a table."""
-    from benchmarks.table.measure import Bench
+    from benchmarks.table.measure import SMALL, Bench
     from benchmarks.table.plan import BUDGET
     from raydd import devices, files, load_data
 
@@ -108,7 +108,7 @@ def prepare(
     if dataset:
         splits = dataclasses.replace(splits, name=dataset)
     devices.prepare_process(devices.available_cpus())
-    small = len(splits.train) < 5_000  # a thousand steps of training, as for the baselines of a study
+    small = len(splits.train) < SMALL  # a thousand steps of training, as for the baselines of a study
     settings = {
         "dataset": splits.name,
         "fingerprint": splits.fingerprint,
@@ -143,7 +143,9 @@ def run(
             steps = [
                 bench.steps(other)
                 for other in everything
-                if other.ipc == row.ipc and row.name in other.bases and _protocol(other) == _protocol(row)
+                if other.ipc == row.ipc
+                and row.name in other.bases
+                and bench.protocol(other) == bench.protocol(row)
             ]
             record = measure(bench, row, seed, steps, known)
             files.append_jsonl(path, {"settings": bench.settings, **record})
@@ -156,12 +158,6 @@ def run(
 
 def _plain(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != "stage"}
-
-
-def _protocol(row: Any) -> str:
-    from raydd import registry
-
-    return registry.get(row.method or row.like).protocol
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.table.plan import Row
+from benchmarks.table.plan import TEACHERS, Row
 from raydd import devices, files, jobs, measures, registry
 from raydd.distillation.baselines import feature_network, random_real, select, selected_real
 from raydd.distillation.regions import RegionSelector
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 Known = dict[str, dict[str, Any]]
 """Evaluations by what they depend on: two rows with one set are evaluated once."""
+
+
+SMALL = 5_000
+"""Training images below which networks are trained more epochs, for as many steps, and ResNets are narrow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +56,10 @@ class Bench:
     def numbers(self, row: Row) -> tuple[Method, Context, BaseModel]:
         """The method whose recipe a row is evaluated with, its context and its hyperparameters."""
         method = registry.get(row.method or row.like)
-        values = {"net": self.settings["net"], **row.values}
+        values = {
+            **({"net": self.settings["net"]} if row.family is None else self.teacher(row)),
+            **row.values,
+        }
         if row.method in ("idc", "udd") and self.settings["idc_lr_img"] is not None:
             values["lr_img"] = self.settings["idc_lr_img"]
         if row.method == "udd":
@@ -69,6 +76,27 @@ class Bench:
         )
         return method, context, jobs.resolve(method, context, values)
 
+    @property
+    def small(self) -> bool:
+        """Whether the data are few and small, as digits are."""
+        return len(self.data.train) < SMALL
+
+    def teacher(self, row: Row) -> dict[str, Any]:
+        """What a row's hyperparameters say of its teacher."""
+        assert row.family is not None
+        chosen = TEACHERS[row.family]
+        net, epochs = (chosen.small_net, chosen.small_epochs) if self.small else (chosen.net, chosen.epochs)
+        return {"teacher": net, "teacher_epochs": epochs}
+
+    def net(self, row: Row) -> str:
+        """The network that is trained on a row's set."""
+        return str(self.settings["net"] if row.family is None else self.teacher(row)["teacher"])
+
+    def protocol(self, row: Row) -> str:
+        """Name of the protocol that networks are trained by on a row's set."""
+        method, context, _ = self.numbers(row)
+        return method.protocol_for(context)
+
     def images(self, row: Row) -> int:
         """Images that a network is trained on."""
         if row.method is None:
@@ -78,8 +106,7 @@ class Bench:
 
     def steps(self, row: Row) -> int:
         """Optimisation steps of a network trained on the row's set for the budget's epochs."""
-        method = registry.get(row.method or row.like)
-        recipe = protocols.get(method.protocol).recipe("", self.settings["epochs"])
+        recipe = protocols.get(self.protocol(row)).recipe("", self.settings["epochs"])
         return recipe.epochs * math.ceil(self.images(row) / recipe.batch)
 
 
@@ -120,16 +147,20 @@ def measure(bench: Bench, row: Row, seed: int, steps: Iterable[int], known: Know
         }
         if final.manifest["pixels"] == "unit":
             record["mue"] = {"initial": _mue(bench, initial), "final": _mue(bench, final)}
-        evaluations = [{"stage": "initial", **_evaluated(bench, initial, seed, own, known)}]
+        evaluations = [{"stage": "initial", **_evaluated(bench, row, initial, seed, own, known)}]
     for count in sorted({own, *steps}):
         stage = "final" if count == own else "final at equal steps"
-        evaluations.append({"stage": stage, **_evaluated(bench, final, seed, count, known)})
+        evaluations.append({"stage": stage, **_evaluated(bench, row, final, seed, count, known)})
+    if row.family is not None:
+        hard = _evaluated(bench, row, final, seed, own, known, "hard")
+        evaluations.append({"stage": "hard labels", **hard})
+        record |= {"teacher": bench.teacher(row), "teacher_bytes": final.teacher_bytes}
     return {
         **record,
         "evaluations": evaluations,
         "images": len(final.labels()),
         "bytes": final.stored_bytes,
-        "label_regime": "hard",
+        "label_regime": "hard" if row.family is None else "soft",
         "seconds": time.perf_counter() - begun,
         "computed": bench.compute.facts(),
     }
@@ -145,7 +176,9 @@ def _selection(
         .recipe
     )
     if row.selection == "random":
-        return random_real(bench.data, context, recipe, seed)
+        chosen = random_real(bench.data, context, recipe, seed)
+        device = bench.compute.device
+        return method.labelled(chosen, numbers, context, bench.data, bench.assets, device)
     assert row.selection is not None
     spec = feature_network(bench.settings["net"], bench.data, bench.settings["feature_epochs"])
     (net,) = bench.assets.get(spec)
@@ -153,18 +186,28 @@ def _selection(
     return selected_real(row.selection, rows.tolist(), {"features": spec.net}, bench.data, context, recipe)
 
 
-def _evaluated(bench: Bench, distilled: DistilledSet, seed: int, steps: int, known: Known) -> dict[str, Any]:
+def _evaluated(
+    bench: Bench,
+    row: Row,
+    distilled: DistilledSet,
+    seed: int,
+    steps: int,
+    known: Known,
+    regime: str | None = None,
+) -> dict[str, Any]:
     recipe = {name: value for name, value in distilled.recipe.items() if name not in ("net", "epochs")}
     images, labels = distilled.images(), distilled.labels()
     asked = {
         "recipe": recipe,
-        "net": bench.settings["net"],
+        "net": bench.net(row),
         "repeats": bench.settings["repeats"],
         "steps": steps,
         "seed": seed,
         "data": bench.data.fingerprint,
         "computed": bench.compute.facts(),
     }
+    if row.family is not None:
+        asked |= {"labels": regime or distilled.manifest["labels"]}
     content = hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes())
     content.update(json.dumps(asked, sort_keys=True).encode())
     key = content.hexdigest()[:32]
@@ -172,7 +215,8 @@ def _evaluated(bench: Bench, distilled: DistilledSet, seed: int, steps: int, kno
         result = evaluate(
             distilled,
             bench.data,
-            net=bench.settings["net"],
+            net=bench.net(row),
+            labels=regime,
             steps=steps,
             repeats=bench.settings["repeats"],
             seed=seed,
@@ -190,6 +234,8 @@ def _evaluated(bench: Bench, distilled: DistilledSet, seed: int, steps: int, kno
             "mean": result.mean,
             "seconds": result.seconds,
         }
+        if result.teacher_accuracy is not None:
+            known[key]["teacher_accuracy"] = result.teacher_accuracy
     return known[key]
 
 

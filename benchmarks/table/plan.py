@@ -29,7 +29,9 @@ class Row:
         selection: `random` or `herding` where `method` is None.
         values: hyperparameters that differ from the method's published or default setting.
         bases: names of the rows (same IPC) it is compared with, at equal optimisation steps.
-        like: method whose evaluation recipe a selection is trained with.
+        like: method whose evaluation recipe a selection is trained with, and whose teacher labels it.
+        family: of the teacher and of the networks that are trained on the set, a name of `TEACHERS`; None for methods
+            without one.
     """
 
     name: str
@@ -39,6 +41,29 @@ class Row:
     values: Mapping[str, Any] = field(default_factory=dict)
     bases: tuple[str, ...] = ()
     like: str = "dm"
+    family: str | None = None
+
+
+@dataclass(frozen=True)
+class Squeeze:
+    """A teacher of the table.
+
+    Attributes:
+        net, small_net: its specification; `small_net` on small data.
+        epochs, small_epochs: of its training, for 2 cores.
+    """
+
+    net: str
+    epochs: int
+    small_net: str
+    small_epochs: int = 100
+
+
+TEACHERS = {
+    "ResNet-18": Squeeze("resnet18-bn", 8, "resnet18-bn-w16"),
+    "ConvNet": Squeeze("convnet-bn", 20, "convnet-bn"),
+}
+"""A set is evaluated with its teacher's architecture, as the papers do."""
 
 
 QUEUE = {"batch_real": BUDGET["batch_real"], "net_generate_interval": 30}
@@ -61,6 +86,22 @@ def rows() -> list[Row]:
             Row("IDM", ipc, "idm", values=QUEUE, bases=("DM",)),
             Row("IID on IDM", ipc, "iid", values={"base": "idm", **QUEUE, **BUDGET["pool"]}, bases=("IDM",)),
             *gradient_rows(ipc),
+            *soft_rows(ipc),
+        ]
+    return found
+
+
+def soft_rows(ipc: int) -> list[Row]:
+    """SRe2L and DWA, and real images with the same teachers' labels."""
+    found: list[Row] = []
+    for family in TEACHERS:
+        random = f"random real, {family}'s labels"
+        sre2l, real = f"SRe2L, {family}", f"SRe2L from real images, {family}"
+        found += [
+            Row(random, ipc, selection="random", like="dwa", family=family),
+            Row(sre2l, ipc, "sre2l", bases=(random,), family=family),
+            Row(real, ipc, "sre2l", values={"init": "real"}, bases=(sre2l,), family=family),
+            Row(f"DWA, {family}", ipc, "dwa", bases=(sre2l, real, random), family=family),
         ]
     return found
 
@@ -102,6 +143,9 @@ PUBLISHED: Mapping[tuple[str, int, str], tuple[str, str]] = {
     ("cifar10", 1, "IDC-I"): ("36.7", "IDC's README"),
     ("cifar10", 1, "IDC factor 2"): ("50.6", "IDC's README"),
     ("cifar10", 10, "IDC factor 2"): ("67.5", "IDC's README"),
+    ("cifar10", 10, "SRe2L, ResNet-18"): ("27.2", "DWA's results.png"),
+    ("cifar10", 10, "DWA, ResNet-18"): ("32.6", "DWA's results.png"),
+    ("cifar10", 10, "DWA, ConvNet"): ("45.0", "DWA's results.png"),
     ("cifar10", 1, "UDD response, CFC"): ("next best + 4.0", "UDD's abstract"),
 }
 """(dataset, IPC, row) -> (top-1 % at the paper's own budget, where it stands); methods.md 3.1."""

@@ -43,32 +43,64 @@ def _part(settings: Mapping[str, Any], ipc: int, measured: Measured) -> str:
     head = (
         f"### {settings['dataset']}, IPC {ipc}\n\n{settings['iterations']} iterations, {settings['epochs']} epochs x "
         f"{settings['repeats']} nets ({settings['net']}), {computed}{step}; top-1 % on test, mean over distillations "
-        "[95 % interval]; hard labels.\n"
+        "[95 % interval]; hard labels unless said otherwise.\n"
     )
+    hard = [row for row in planned if row.family is None]
+    soft = [row for row in planned if row.family is not None]
+    parts = [head]
+    if hard:
+        parts += [_rows(settings, ipc, hard, measured), _differences(hard, measured)]
+    if any(row.method == "udd" for row in hard):
+        parts.append(_checks(measured))
+    if soft:
+        parts += [_soft_head(soft, measured), _rows(settings, ipc, soft, measured)]
+        parts.append(_differences(soft, measured))
+    return "\n\n".join(part.rstrip("\n") for part in parts if part)
+
+
+def _rows(settings: Mapping[str, Any], ipc: int, planned: Sequence[Row], measured: Measured) -> str:
+    """The table of one label regime; soft and hard labels never share one."""
+    soft = planned[0].family is not None
+    marks = ("hard labels, same pixels | " if soft else "", "---|" if soft else "")
     lines = [
-        "| | n | at iteration 0 | at the end | steps | images | bytes | published (its own budget) |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| | n | at iteration 0 | at the end | {marks[0]}steps | images | bytes | published (its own budget) |",
+        f"|---|---|---|---|---|---|---|---|{marks[1]}",
     ]
     for row in planned:
         runs = list(measured[row.name].values())
         last = runs[0]
         steps = _found(last, "final")["optimisation_steps"]
         published, source = PUBLISHED.get((settings["dataset"], ipc, row.name), ("", ""))
+        size = bytes_text(last["bytes"])
+        hard = f"{_mean(runs, 'hard labels')} | " if soft else ""
+        size += f" + teacher {bytes_text(last['teacher_bytes'])}" if soft else ""
         lines.append(
-            f"| {row.name} | {len(runs)} | {_mean(runs, 'initial')} | {_mean(runs, 'final')} | {steps} | "
-            f"{last['images']} | {bytes_text(last['bytes'])} | {published}{f' ({source})' if source else ''} |"
+            f"| {row.name} | {len(runs)} | {_mean(runs, 'initial')} | {_mean(runs, 'final')} | {hard}{steps} | "
+            f"{last['images']} | {size} | {published}{f' ({source})' if source else ''} |"
         )
-    parts = [head + "\n" + "\n".join(lines), _differences(planned, measured)]
-    if any(row.method == "udd" for row in planned):
-        parts.append(_checks(measured))
-    return "\n\n".join(part for part in parts if part)
+    return "\n".join(lines)
+
+
+def _soft_head(planned: Sequence[Row], measured: Measured) -> str:
+    """Who labels what follows, and how good the teachers are."""
+    teachers = {}
+    for row in planned:
+        record = next(iter(measured[row.name].values()))
+        found = _found(record, "final")
+        accuracy = f"{100 * found['teacher_accuracy']:.1f} % on test"
+        named = record["teacher"]
+        teachers[row.family] = f"{named['teacher']} ({named['teacher_epochs']} epochs, {accuracy})"
+    return (
+        "Soft labels, given by a teacher of the same architecture as the networks that are trained: "
+        f"{'; '.join(teachers.values())}."
+    )
 
 
 def _found(record: Mapping[str, Any], stage: str, steps: int | None = None) -> Mapping[str, Any]:
     for found in record["evaluations"]:
         if found["stage"] == stage and steps is None:
             return found
-        if steps is not None and found["stage"] != "initial" and found["optimisation_steps"] == steps:
+        if steps is not None and found["stage"].startswith("final") and found["optimisation_steps"] == steps:
             return found
     raise KeyError(stage)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from raydd.augment.ops import OPS
+from raydd.augment.ops import OPS, Op
 from raydd.errors import ConfigError, unknown
 
 
@@ -40,16 +42,21 @@ class Augmentation(ABC):
         strategy: its full name, as in configurations and manifests.
         ops: names of ops joined by `_`; an empty string or `none` is the identity.
 
+    Attributes:
+        known: the ops that a strategy may name.
+
     Raises:
         ConfigError: an op is unknown.
     """
+
+    known: ClassVar[Mapping[str, Op]] = OPS
 
     def __init__(self, strategy: str, ops: str) -> None:
         self.strategy = strategy
         self.ops = tuple(ops.split("_")) if ops not in ("", "none") else ()
         for op in self.ops:
-            if op not in OPS:
-                raise ConfigError(f"augmentation: {unknown('op', op, OPS)} in {strategy!r}")
+            if op not in self.known:
+                raise ConfigError(f"augmentation: {unknown('op', op, self.known)} in {strategy!r}")
 
     @abstractmethod
     def _choose(self, generator: torch.Generator) -> tuple[str, ...]:
@@ -59,7 +66,7 @@ class Augmentation(ABC):
         """Draw the ops, and one parameter set for all (`samples` None; siamese) or one for each of `samples`."""
         ops = self._choose(generator)
         rows = 1 if samples is None else samples
-        return Draw(ops, torch.rand(rows, sum(OPS[op][0] for op in ops), generator=generator))
+        return Draw(ops, torch.rand(rows, sum(self.known[op][0] for op in ops), generator=generator))
 
     def __call__(self, x: Tensor, draw: Draw) -> Tensor:
         """Apply a draw to normalised images (N, C, H, W); differentiable in `x`, on the device of `x`.
@@ -72,7 +79,7 @@ class Augmentation(ABC):
         if draw.uniforms.shape[0] not in (1, x.shape[0]):
             raise ValueError(f"draw for {draw.uniforms.shape[0]} samples applied to {x.shape[0]}")
         # In float32 a uniform just below 1 times an integer can round up to that integer.
-        uniforms = draw.uniforms.double().split([OPS[op][0] for op in draw.ops], dim=1)
+        uniforms = draw.uniforms.double().split([self.known[op][0] for op in draw.ops], dim=1)
         for op, columns in zip(draw.ops, uniforms):
-            x = OPS[op][1](x, columns)
+            x = self.known[op][1](x, columns)
         return x

@@ -38,12 +38,18 @@ def color(x: Tensor, u: Tensor) -> Tensor:
 def crop(x: Tensor, u: Tensor) -> Tensor:
     """out[i, j] = x[i + s, j + t], zero outside; s, t integers uniform in +-int(0.125 side + 0.5)."""
     height, width = x.shape[2:]
-    reach = torch.tensor([int(CROP * height + 0.5), int(CROP * width + 0.5)])
+    return shift(x, u, (int(CROP * height + 0.5), int(CROP * width + 0.5)))
+
+
+def shift(x: Tensor, u: Tensor, most: tuple[int, int]) -> Tensor:
+    """out[i, j] = x[i + s, j + t], zero outside; s, t integers uniform in +-`most` rows and columns."""
+    height, width = x.shape[2:]
+    reach = torch.tensor(most)
     shifts = (u * (2 * reach + 1)).long() - reach
     if len(shifts) == 1:
         s, t = shifts[0].tolist()
         return F.pad(x, (-t, t, -s, s))
-    pad_rows, pad_columns = reach.tolist()
+    pad_rows, pad_columns = most
     padded = F.pad(x, (pad_columns, pad_columns, pad_rows, pad_rows))
     rows = torch.arange(height) + shifts[:, :1] + pad_rows
     columns = torch.arange(width) + shifts[:, 1:] + pad_columns
@@ -95,7 +101,10 @@ def rotate(x: Tensor, u: Tensor) -> Tensor:
     return _affine(x, torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2))
 
 
-OPS: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor]]] = {
+Op = tuple[int, Callable[[Tensor, Tensor], Tensor]]
+"""Number of unit uniforms, and the op of images (N, C, H, W) and uniforms float64 (1 or N, number)."""
+
+OPS: dict[str, Op] = {
     "color": (3, color),
     "crop": (2, crop),
     "cutout": (2, cutout),
@@ -103,4 +112,4 @@ OPS: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor]]] = {
     "scale": (2, scale),
     "rotate": (1, rotate),
 }
-"""Name -> (number of unit uniforms, the op of images (N, C, H, W) and uniforms float64 (1 or N, number))."""
+"""The ops of DSA and DiffAug by name."""

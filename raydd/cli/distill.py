@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from raydd import files
 from raydd.cli import options
 from raydd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from raydd.storage import DistilledSet
 
 EPILOG = options.examples(
     "raydd distill iid --data digits --ipc 10 --iterations 200 --hp lambda_cc=0.05 --out digits.safetensors",
@@ -66,7 +69,22 @@ def distill(
         f"wrote {target}: {len(distilled.targets)} images of {distilled.classes} classes, "
         f"{wording.size(target.stat().st_size)}; preview {target.with_suffix('.png')}"
     )
+    if distilled.label_kind != "hard":
+        click.echo(_labels(distilled))
     click.echo(f"measure it: raydd evaluate {target} --data {flags['data'] or config.data.name}")
+
+
+def _labels(distilled: DistilledSet) -> str:
+    """What soft labels come from, and what the file holds of it."""
+    from raydd import wording
+
+    facts = distilled.label_facts["teacher"]
+    trained = "pretrained weights" if facts["pretrained"] else f"{facts['epochs']} epochs"
+    held = f"images {wording.size(distilled.stored_bytes)}, soft labels {wording.size(distilled.label_bytes)}"
+    return (
+        f"{distilled.label_kind} soft labels of {facts['net']} ({trained}); in the file: {held}, "
+        f"teacher {wording.size(distilled.teacher_bytes)}"
+    )
 
 
 def _target(out: str, force: bool) -> Path:

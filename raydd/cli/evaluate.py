@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EPILOG = options.examples(
     "raydd evaluate digits.safetensors --data digits --net convnet --repeats 5",
-    "raydd evaluate digits.safetensors --net convnet,resnet18-w16 --split val --epochs 100 --json",
+    "raydd evaluate dwa.safetensors --net resnet18-bn,convnet-bn,vgg11 --labels soft,hard --split val --json",
 )
 
 
@@ -33,6 +33,13 @@ EPILOG = options.examples(
     "--split", type=click.Choice(["test", "val"]), default="test", help="Images to test on.  [default: test]"
 )
 @click.option("--protocol", help="Evaluation protocol.  [default: the set's own]")
+@click.option("--labels", metavar="soft,hard", help="Labels to train on, apart.  [default: what the set has]")
+@click.option("--temperature", type=float, help="Temperature of soft labels.  [default: the set's own]")
+@click.option(
+    "--teacher-mode",
+    metavar="eval|train",
+    help="How a teacher labels batches; train takes each batch's statistics.  [default: the set's own]",
+)
 @options.data
 @options.seed
 @options.device
@@ -46,6 +53,9 @@ def evaluate(
     epochs: int | None,
     split: str,
     protocol: str | None,
+    labels: str | None,
+    temperature: float | None,
+    teacher_mode: str | None,
     seed: int | None,
     device: str | None,
     precision: str | None,
@@ -59,6 +69,8 @@ def evaluate(
     The split is the one that the set was distilled under, so that no test image was seen before. One set
     gives the spread over networks only ("net sd only"); how sure a method's mean is, several distillations
     with other seeds tell, as `raydd search` runs them.
+
+    Results with soft labels, which a teacher gave, and with hard labels stand apart: they are no ranking of images.
     """
     from raydd import nets
     from raydd.api import evaluate as run
@@ -75,36 +87,60 @@ def evaluate(
         nets.validate(name)
     if epochs is not None and epochs < 1:
         raise ConfigError(f"--epochs: must be at least 1, got {epochs}")
+    regimes = _regimes(distilled, labels)
+    if "soft" not in regimes and (temperature is not None or teacher_mode is not None):
+        flag = "--temperature" if temperature is not None else "--teacher-mode"
+        raise ConfigError(f"{flag}: hard labels have none; it is for sets with soft labels")
     data = load_data(_data_config(distilled, data_flags), verify=True)
     study = study_of(file) if split == "test" else None
     results = []
-    for name in names:
-        results.append(
-            run(
-                distilled,
-                data,
-                net=name,
-                protocol=protocol,
-                epochs=epochs,
-                repeats=repeats,
-                seed=seed or 0,
-                split=split,
-                device=device or "auto",
-                precision=precision or "fp32",
-                compile=compile or "auto",
-                allow_other_data=allow_other_data,
-                on_message=functools.partial(_say, name),
+    for regime in regimes:
+        soft = regime == "soft"
+        for name in names:
+            results.append(
+                run(
+                    distilled,
+                    data,
+                    net=name,
+                    protocol=protocol,
+                    epochs=epochs,
+                    repeats=repeats,
+                    seed=seed or 0,
+                    split=split,
+                    device=device or "auto",
+                    precision=precision or "fp32",
+                    compile=compile or "auto",
+                    allow_other_data=allow_other_data,
+                    labels=regime,
+                    temperature=temperature if soft else None,
+                    teacher_mode=teacher_mode if soft else None,
+                    on_message=functools.partial(_say, name if len(regimes) == 1 else f"{name}, {regime}"),
+                )
             )
-        )
-        if study is not None:
-            _count(study, file, name)  # before anything is printed: what was seen is always counted
+            if study is not None:
+                # Before anything is printed: what was seen is always counted.
+                _count(study, file, name, regime)
     if as_json:
-        output.emit_json([asdict(result) for result in results])
+        output.emit_json([_row(distilled, result, results) for result in results])
         return
-    output.show(_table(file, distilled, results))
-    click.echo("one distillation: the spread is over networks only, not over distillations")
+    output.show(*(_table(file, distilled, results, regime, len(regimes) > 1) for regime in regimes))
+    for line in _notes(distilled, results):
+        click.echo(line)
     if study is not None:
         click.echo(f"test data were read {study.test_readings()} times in study {study.name}")
+
+
+def _regimes(distilled: DistilledSet, labels: str | None) -> list[str]:
+    """The label regimes that are asked for, soft ones first."""
+    from raydd.evaluation import REGIMES, label_regime
+
+    if labels is None:
+        return [label_regime(distilled)]
+    asked = [part.strip() for part in labels.split(",") if part.strip()]
+    if not asked:
+        raise ConfigError(f"--labels: {labels!r} names no labels; allowed are {' and '.join(REGIMES)}")
+    chosen = {label_regime(distilled, part) for part in asked}
+    return [regime for regime in REGIMES if regime in chosen]
 
 
 def _say(net: str, line: str) -> None:
@@ -142,10 +178,10 @@ def study_of(file: Path) -> Study | None:
     return None
 
 
-def _count(study: Study, file: Path, net: str) -> None:
+def _count(study: Study, file: Path, net: str, regime: str) -> None:
     try:
         where = str(file.expanduser().absolute().relative_to(study.folder))
-        study.count_test_reading(stage="evaluate", file=where, net=net)
+        study.count_test_reading(stage="evaluate", file=where, net=net, labels=regime)
     except OSError as error:
         raise ArtifactError(
             f"{study.folder / 'test_ledger.jsonl'} cannot be written ({error.strerror}), and a reading of test data "
@@ -153,7 +189,30 @@ def _count(study: Study, file: Path, net: str) -> None:
         ) from None
 
 
-def _table(file: Path, distilled: DistilledSet, results: list[Evaluation]) -> Any:
+def _drop(distilled: DistilledSet, result: Evaluation, results: list[Evaluation]) -> float | None:
+    """How far a network lies below the distilling one under the same labels; None where that one was not asked for."""
+    for other in results:
+        if (other.net, other.label_regime) == (distilled.recipe["net"], result.label_regime):
+            return other.mean - result.mean
+    return None
+
+
+def _row(distilled: DistilledSet, result: Evaluation, results: list[Evaluation]) -> dict[str, Any]:
+    soft = result.label_regime == "soft"
+    return {
+        **asdict(result),
+        "drop": _drop(distilled, result, results),
+        "label_kind": distilled.label_kind if soft else "hard",
+        "teacher": distilled.label_facts["teacher"] if soft else None,
+        "image_bytes": distilled.stored_bytes,
+        "label_bytes": distilled.label_bytes if soft else 0,
+        "teacher_bytes": distilled.teacher_bytes if soft else 0,
+    }
+
+
+def _table(
+    file: Path, distilled: DistilledSet, results: list[Evaluation], regime: str, one_of_two: bool
+) -> Any:
     from rich import box
     from rich.table import Table
 
@@ -162,27 +221,73 @@ def _table(file: Path, distilled: DistilledSet, results: list[Evaluation]) -> An
     manifest = distilled.manifest
     table = Table(
         title=f"{file.name}: {manifest['method']} on {manifest['data']['name']}, ipc {manifest['ipc']}, "
-        f"{manifest['iteration']} iterations, seed {manifest['seed']}",
+        f"{manifest['iteration']} iterations, seed {manifest['seed']}"
+        + (f": {regime} labels" if one_of_two else ""),
         title_justify="left",
         box=box.SIMPLE,
     )
-    table.add_column("net")
-    for title in ("accuracy %", "net sd only", "nets", "epochs", "steps"):
-        table.add_column(title, justify="right")
-    for title in ("split", "protocol", "labels"):
+    for title in ("net", "labels"):
         table.add_column(title)
-    table.add_column("images", justify="right")
+    for title in ("accuracy %", "drop", "net sd only", "nets", "epochs", "steps"):
+        table.add_column(title, justify="right")
+    for title in ("split", "protocol"):
+        table.add_column(title)
     for result in results:
-        table.add_row(
-            result.net,
-            wording.percent(result.mean),
-            wording.percent(result.std),
-            str(len(result.values)),
-            str(result.epochs),
-            str(result.optimisation_steps),
-            result.split,
-            result.protocol,
-            result.label_regime,
-            wording.size(distilled.stored_bytes),
-        )
+        if result.label_regime == regime:
+            table.add_row(
+                result.net,
+                result.label_regime,
+                wording.percent(result.mean),
+                wording.percent(_drop(distilled, result, results)),
+                wording.percent(result.std),
+                str(len(result.values)),
+                str(result.epochs),
+                str(result.optimisation_steps),
+                result.split,
+                result.protocol,
+            )
     return table
+
+
+def _notes(distilled: DistilledSet, results: list[Evaluation]) -> list[str]:
+    """What a reader of the table has to know."""
+    from raydd import wording
+
+    own = distilled.recipe["net"]
+    lines = ["one distillation: the spread is over networks only, not over distillations"]
+    if any(result.net == own for result in results):
+        lines.append(f"drop: points below {own}, the network of the distillation, with the same labels")
+    else:
+        lines.append(
+            f"drop: it is the distance to {own}, the network of the distillation; name it in --net too"
+        )
+    images = wording.size(distilled.stored_bytes)
+    soft = [result for result in results if result.label_regime == "soft"]
+    if not soft:
+        return [*lines, f"images: {images}"]
+    lines.append(_teacher_line(distilled, soft[0]))
+    if distilled.label_facts["teacher"]["pretrained"]:
+        lines.append(
+            "caution: the teacher's weights were trained elsewhere and have seen validation images, so that figures "
+            "on val are no honest estimate"
+        )
+    labels, teacher = wording.size(distilled.label_bytes), wording.size(distilled.teacher_bytes)
+    lines.append(f"images: {images}, soft labels: {labels}, teacher: {teacher}")
+    return lines
+
+
+def _teacher_line(distilled: DistilledSet, result: Evaluation) -> str:
+    """Who gave the labels, what it is worth on the split, and how they were used."""
+    from raydd import wording
+
+    facts = distilled.label_facts["teacher"]
+    trained = "pretrained weights" if facts["pretrained"] else f"{facts['epochs']} epochs"
+    worth = "not here, so that its accuracy is unknown"
+    if result.teacher_accuracy is not None:
+        worth = f"{wording.percent(result.teacher_accuracy)} % on {result.split}"
+    way = {
+        "online": f"labels every batch in {result.teacher_mode} mode",
+        "stored": "labelled the batches of one training beforehand",
+        "image": "labelled the plain images beforehand",
+    }[distilled.label_kind]
+    return f"teacher: {facts['net']} ({trained}), {worth}; {way}, temperature {result.temperature:g}"

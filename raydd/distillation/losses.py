@@ -6,6 +6,7 @@ Leading dimensions are classes: a loss over a stack of classes is the sum of the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +16,14 @@ from raydd.errors import ConfigError, unknown
 
 __all__ = [
     "CC_FORMS",
+    "batchnorm_statistics",
     "category_contrastive",
     "category_contrastive_rows",
     "class_centralization",
     "continued_exp",
     "covariance_matching",
     "gradient_distance",
+    "layer_norms",
     "local_covariance",
     "mean_matching",
     "squared_deviations",
@@ -151,3 +154,47 @@ def category_contrastive(syn: torch.Tensor, real: torch.Tensor, tau: float = 0.1
     """
     classes = torch.arange(len(syn), device=syn.device)
     return category_contrastive_rows(syn, classes, real, tau).mean()
+
+
+def layer_norms(deviations: Sequence[torch.Tensor], first: float = 10.0) -> torch.Tensor:
+    """sum_l w_l ||x_l||_2 with w_1 = `first` and all other w_l = 1.
+
+    Args:
+        deviations: one of each layer, shape (C_l,), or (..., C_l) for the sum over the leading dimensions.
+        first: weight of the first layer, >= 0.
+
+    Returns:
+        Scalar. The gradient of a norm at zero is zero.
+    """
+    norms = [torch.linalg.vector_norm(deviation, dim=-1).sum() for deviation in deviations]
+    norms[0] = first * norms[0]
+    return torch.stack(norms).sum()
+
+
+def batchnorm_statistics(
+    means: Sequence[torch.Tensor],
+    variances: Sequence[torch.Tensor],
+    running_means: Sequence[torch.Tensor],
+    running_variances: Sequence[torch.Tensor],
+    lambda_mean: float,
+    lambda_var: float,
+    first: float = 10.0,
+) -> torch.Tensor:
+    """sum_l w_l ( lambda_mean ||mu_l - mu_l^run||_2 + lambda_var ||var_l - var_l^run||_2 ).
+
+    SRe2L has one weight r_bn for both (data_synthesis.py), DWA decouples them: lambda_mean = r_bn and
+    lambda_var = r_bn r_var (utils.py, BNFeatureHook). The norms are not squared.
+
+    Args:
+        means, variances: of the inputs of every batch norm, over the images of a batch and all positions; the
+            variance is the biased one. Shapes (C_l,), or (..., C_l) for a sum over several batches.
+        running_means, running_variances: what the network has learned, (C_l,).
+        lambda_mean, lambda_var: weights, >= 0.
+        first: w_1; all other w_l are 1.
+
+    Returns:
+        Scalar.
+    """
+    mean = layer_norms([mu - run for mu, run in zip(means, running_means, strict=True)], first)
+    variance = layer_norms([var - run for var, run in zip(variances, running_variances, strict=True)], first)
+    return lambda_mean * mean + lambda_var * variance

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from raydd.evaluation.evaluator import Evaluation, evaluate
+from raydd.evaluation.labelling import REGIMES, label_regime
 from raydd.evaluation.protocols import PROTOCOLS, Protocol, names
 from raydd.evaluation.statistics import Difference, Interval, holm, interval, paired, verdict
 
 __all__ = [
     "PROTOCOLS",
+    "REGIMES",
     "Difference",
     "Evaluation",
     "Interval",
@@ -15,6 +17,7 @@ __all__ = [
     "evaluate",
     "holm",
     "interval",
+    "label_regime",
     "names",
     "paired",
     "verdict",

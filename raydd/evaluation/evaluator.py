@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from raydd import devices, nets
 from raydd.errors import ConfigError, DataError, unknown
-from raydd.evaluation import protocols
+from raydd.evaluation import labelling, protocols
 from raydd.seeding import generator
 from raydd.training import TensorSource, accuracies, fit_all
 
@@ -40,6 +40,10 @@ class Evaluation:
         optimisation_steps: SGD steps of one network.
         seconds: wall time of the whole evaluation; not compared.
         label_regime: `hard` or `soft`; the two never share a ranking.
+        temperature: T of the soft labels; 1 with hard ones.
+        teacher_accuracy: of the teacher whose soft labels were used, on the same split; None with hard labels, and
+            where the set can be used without its teacher, which is not here.
+        teacher_mode: of a teacher that labelled every batch, `eval` or `train`; None where none did.
         precision, compiled: how the networks were computed, see `raydd.devices.Compute`.
     """
 
@@ -53,6 +57,9 @@ class Evaluation:
     optimisation_steps: int
     seconds: float = field(compare=False)
     label_regime: str = "hard"
+    temperature: float = 1.0
+    teacher_accuracy: float | None = None
+    teacher_mode: str | None = None
     precision: str = "fp32"
     compiled: bool = False
 
@@ -72,15 +79,19 @@ def evaluate(
     precision: str = "fp32",
     compiled: bool = False,
     allow_other_data: bool = False,
+    labels: str | None = None,
+    temperature: float | None = None,
+    teacher_mode: str | None = None,
 ) -> Evaluation:
     """Train `repeats` networks from scratch on a distilled set and test each on one split.
 
     Network i is drawn, its batches ordered and augmented by streams of (seed, "evaluation/...", i) alone, so
-    it does not depend on `repeats`, and an evaluation consumes no stream of a distiller. On a GPU networks are
-    trained side by side, which changes rounding.
+    it does not depend on `repeats`, and an evaluation consumes no stream of a distiller. Stored soft labels are those
+    of one stream of batches, which all networks then see. On a GPU networks are trained side by side where their
+    kind allows it, which changes rounding.
 
     Args:
-        distilled: the set; its soft labels are used where it has them, and its normalisation throughout.
+        distilled: the set; its normalisation is used throughout.
         data: the splits it was distilled from.
         net: network specification, see `raydd.nets.validate`.
         protocol: name of a protocol; None is the set's own.
@@ -94,11 +105,16 @@ def evaluate(
         precision: `fp32`; or `mixed` or `bf16`, which both train and test in bfloat16 with float32 weights.
         compiled: whether the networks run through `torch.compile`.
         allow_other_data: test on data with another fingerprint than the set was distilled from.
+        labels: `soft` or `hard`; None is what the set has. With hard labels the same images are trained on by the same
+            protocol with their classes, at temperature 1.
+        temperature: T > 0 of soft labels; None is the set's own, else the protocol's.
+        teacher_mode: `eval` or `train` for a teacher that labels every batch; None is the set's own, else `eval`.
 
     Raises:
-        ConfigError: an unknown net, protocol, split, device or precision, a number below 1, or both `epochs` and
-            `steps`.
+        ConfigError: an unknown net, protocol, split, device or precision, a number out of range, both `epochs` and
+            `steps`, or labels that the set does not have.
         DataError: `data` is not what the set was distilled from, or its images or classes do not fit.
+        ArtifactError: the teacher that labels the set's batches is not here.
     """
     if split not in SPLITS:
         raise ConfigError(f"split: {unknown('split', split, SPLITS)}")
@@ -116,13 +132,13 @@ def evaluate(
         epochs = chosen.epochs_near(steps, len(images))
     elif epochs is None:
         epochs = own["epochs"] if name == own["protocol"] and own["epochs"] is not None else chosen.epochs
-    recipe = chosen.recipe(own["augmentation"], epochs, own.get("cutmix"))
+    regime = labelling.label_regime(distilled, labels)
+    recipe = labelling.recipe_for(distilled, chosen, regime, epochs, temperature)
     _check_fits(distilled, tuple(images.shape[1:]), data, split, allow_other_data)
 
     compute = devices.Compute(devices.resolve(device), precision, compiled)
-    soft = distilled.soft_labels()
-    labels = distilled.labels() if soft is None else soft
-    source = TensorSource(images.to(compute.device), labels.to(compute.device), distilled.classes)
+    given = labelling.labelling(distilled, regime, recipe, name, teacher_mode, compute)
+    source = TensorSource(images.to(compute.device), given.targets.to(compute.device), distilled.classes)
     networks = [
         nets.build(
             net,
@@ -133,13 +149,25 @@ def evaluate(
         )
         for i in range(repeats)
     ]
-    purposes = [f"evaluation/{i}" for i in range(repeats)]
+    stream, purposes = seed, [f"evaluation/{i}" for i in range(repeats)]
+    if given.stream is not None:
+        stream, purposes = given.stream[0], [given.stream[1]] * repeats
     together = 1
-    if compute.device.type == "cuda":
+    if compute.device.type == "cuda" and nets.Ensemble.supports(networks[0]):
         work = nets.gigaflops(net, channels=data.channels, size=data.size, classes=data.classes)
         together = max(1, int(TOGETHER_GIGAFLOPS / (work * min(recipe.batch, len(source)))))
-    fit_all(networks, source, recipe, compute, seed=seed, purposes=purposes, together=together)
-    values = accuracies(networks, getattr(data, split), distilled.normalisation, compute)
+    fit_all(
+        networks,
+        source,
+        recipe,
+        compute,
+        seed=stream,
+        purposes=purposes,
+        together=together,
+        labels=given.labels,
+    )
+    tested = getattr(data, split)
+    values = accuracies(networks, tested, distilled.normalisation, compute)
     return Evaluation(
         values=tuple(values),
         mean=statistics.fmean(values),
@@ -150,7 +178,10 @@ def evaluate(
         split=split,
         optimisation_steps=recipe.epochs * protocols.steps_per_epoch(recipe, len(source)),
         seconds=time.perf_counter() - started,
-        label_regime="hard" if soft is None else "soft",
+        label_regime=regime,
+        temperature=recipe.temperature,
+        teacher_accuracy=labelling.teacher_accuracy(distilled, tested, compute) if regime == "soft" else None,
+        teacher_mode=given.mode,
         precision=precision,
         compiled=compiled,
     )

@@ -1,24 +1,30 @@
-"""Networks built from a short specification and filled from a generator: ConvNet-D and ResNet-18."""
+"""Networks built from a short specification and filled from a generator, and how they are run."""
 
 from __future__ import annotations
 
-from raydd.nets.builder import build, gigaflops, names, validate
+from raydd.nets.builder import build, gigaflops, names, per_image, validate
 from raydd.nets.convnet import default_depth
 from raydd.nets.ensemble import Ensemble
 from raydd.nets.gradients import GradientPasses
 from raydd.nets.initialise import initialise
 from raydd.nets.network import Network
 from raydd.nets.passes import Passes
+from raydd.nets.public import public_weights
+from raydd.nets.statistics import Statistics, StatisticsPasses
 
 __all__ = [
     "Ensemble",
     "GradientPasses",
     "Network",
     "Passes",
+    "Statistics",
+    "StatisticsPasses",
     "build",
     "default_depth",
     "gigaflops",
     "initialise",
     "names",
+    "per_image",
+    "public_weights",
     "validate",
 ]

@@ -1,30 +1,72 @@
-"""Network specifications such as `convnet-d2-w64`: parsing, checking and building."""
+"""Network specifications such as `convnet-d2-w64` or `resnet18-bn`: parsing, checking and building."""
 
 from __future__ import annotations
 
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from raydd.errors import ConfigError, unknown
+from raydd.nets.alexnet import AlexNet
 from raydd.nets.convnet import ConvNet
 from raydd.nets.initialise import initialise
+from raydd.nets.lenet import LeNet
+from raydd.nets.library import LIBRARY, LibraryNet
+from raydd.nets.mlp import MLP
 from raydd.nets.network import Network
-from raydd.nets.resnet import ResNet18
+from raydd.nets.resnet import BasicBlock, Bottleneck, ResNet
+from raydd.nets.vgg import VGG, VGG11, VGG16
+from raydd.nets.vit import ViT
 
 
 @dataclass(frozen=True)
 class _Family:
     make: Callable[..., Network]
-    options: dict[str, tuple[str, int]]  # letter -> (argument of `make`, largest value)
+    numbers: dict[str, tuple[str, int]] = field(default_factory=dict)  # letter -> (argument, largest value)
+    batch_norm: bool = False  # whether it takes `-bn`
+    always_batch_norm: bool = False
+
+    def described(self) -> str:
+        """The options in words."""
+        words = [
+            f"-{letter}N ({argument}, 1 to {largest})"
+            for letter, (argument, largest) in sorted(self.numbers.items())
+        ]
+        words += ["-bn (batch norm)"] if self.batch_norm else []
+        if not words:
+            return "no options"
+        first = ", ".join(words[:-1])
+        return f"{first} and {words[-1]}, each once" if first else f"{words[-1]}, once"
+
+
+_WIDTH = {"w": ("width", 1024)}
+
+
+def _resnet(block: type[BasicBlock] | type[Bottleneck], *blocks: int) -> _Family:
+    return _Family(functools.partial(ResNet, block=block, blocks=blocks), _WIDTH, batch_norm=True)
+
+
+def _library(name: str) -> _Family:
+    return _Family(functools.partial(LibraryNet, name=name), always_batch_norm=True)
 
 
 _FAMILIES = {
-    "convnet": _Family(ConvNet, {"d": ("depth", 10), "w": ("width", 4096)}),
-    "resnet18": _Family(ResNet18, {"w": ("width", 1024)}),
+    "convnet": _Family(ConvNet, {"d": ("depth", 10), "w": ("width", 4096)}, batch_norm=True),
+    "mlp": _Family(MLP, {"w": ("width", 4096)}),
+    "lenet": _Family(LeNet),
+    "alexnet": _Family(AlexNet, batch_norm=True),
+    "vgg11": _Family(functools.partial(VGG, stages=VGG11), _WIDTH, batch_norm=True),
+    "vgg16": _Family(functools.partial(VGG, stages=VGG16), _WIDTH, batch_norm=True),
+    "resnet18": _resnet(BasicBlock, 2, 2, 2, 2),
+    "resnet34": _resnet(BasicBlock, 3, 4, 6, 3),
+    "resnet50": _resnet(Bottleneck, 3, 4, 6, 3),
+    "resnet101": _resnet(Bottleneck, 3, 4, 23, 3),
+    "vit_small": _Family(ViT),
+    **{name: _library(name) for name in LIBRARY},
 }
 
 
@@ -33,27 +75,29 @@ def names() -> list[str]:
     return sorted(_FAMILIES)
 
 
-def _parse(spec: str) -> tuple[_Family, dict[str, int]]:
+def _parse(spec: str) -> tuple[_Family, dict[str, Any]]:
     name, *parts = spec.split("-")
     if name not in _FAMILIES:
         raise ConfigError(f"net: {unknown('net', name, names())}")
     family = _FAMILIES[name]
-    allowed = " and ".join(
-        f"-{letter}N ({argument}, 1 to {largest})"
-        for letter, (argument, largest) in sorted(family.options.items())
-    )
-    arguments: dict[str, int] = {}
+    arguments: dict[str, Any] = {}
     for part in parts:
+        if part == "bn" and family.batch_norm and "batch_norm" not in arguments:
+            arguments["batch_norm"] = True
+            continue
         match = re.fullmatch(r"([a-z])([0-9]{1,6})", part)
-        argument, largest = family.options.get(match[1], ("", 0)) if match else ("", 0)
+        argument, largest = family.numbers.get(match[1], ("", 0)) if match else ("", 0)
         if match is None or argument in arguments or not 1 <= int(match[2]) <= largest:
-            raise ConfigError(f"net: bad option {part!r} in {spec!r}; {name} takes {allowed}, each once")
+            raise ConfigError(f"net: bad option {part!r} in {spec!r}; {name} takes {family.described()}")
         arguments[argument] = int(match[2])
     return family, arguments
 
 
 def validate(spec: str) -> None:
-    """Check a specification: a name of `names()`, then options, as in `convnet-d2-w64` or `resnet18-w16`.
+    """Check a specification: a name of `names()`, then options, as in `convnet-d2-w64` or `resnet18-bn-w16`.
+
+    Options come in any order. `-bn` is batch norm; without it a network has instance norm where it has norms
+    and a choice: AlexNet, LeNet and MLP have none, ViT has layer norm, torchvision's networks have batch norm.
 
     Raises:
         ConfigError: the name is unknown, or an option is unknown, out of range or given twice.
@@ -61,8 +105,20 @@ def validate(spec: str) -> None:
     _parse(spec)
 
 
+def per_image(spec: str) -> bool:
+    """Whether the output of an image never depends on the others: there is no batch norm (`Network.per_image`).
+
+    Those that are draw nothing in train mode either (`Network.random`), so that train and eval mode agree.
+
+    Raises:
+        ConfigError: see `validate`.
+    """
+    family, arguments = _parse(spec)
+    return not (family.always_batch_norm or arguments.get("batch_norm", False))
+
+
 def build(spec: str, *, channels: int, size: int, classes: int, generator: torch.Generator) -> Network:
-    """Network of `spec` on the CPU, float32, drawn from `generator` alone (see `initialise`).
+    """Network of `spec` on the CPU, float32, in train mode, drawn from `generator` alone (see `initialise`).
 
     Args:
         spec: see `validate`.
@@ -86,8 +142,8 @@ def build(spec: str, *, channels: int, size: int, classes: int, generator: torch
 
 @functools.cache
 def gigaflops(spec: str, *, channels: int, size: int, classes: int) -> float:
-    """Arithmetic of one image's forward pass in 10^9 operations: two for each product of a convolution or a
-    linear layer, none for the rest. Training takes three times as much, an image gradient alone twice.
+    """Arithmetic of one image's forward pass in 10^9 operations: two for each product of a convolution, a linear
+    layer or attention, none for the rest. Training takes three times as much, an image gradient alone twice.
 
     Raises:
         ConfigError: the specification is wrong or does not fit the images.
@@ -97,5 +153,5 @@ def gigaflops(spec: str, *, channels: int, size: int, classes: int) -> float:
     net = build(spec, channels=channels, size=size, classes=classes, generator=torch.Generator())
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        net.to("meta")(torch.empty(1, channels, size, size, device="meta"))
+        net.eval().to("meta")(torch.empty(1, channels, size, size, device="meta"))
     return float(counter.get_total_flops()) / 1e9

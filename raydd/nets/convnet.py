@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from raydd.errors import ConfigError
-from raydd.nets.layers import Conv2d, Halve, Linear, instance_norm
+from raydd.nets.layers import Conv2d, Halve, Linear, norm
 from raydd.nets.network import Network
 
 
@@ -15,7 +15,7 @@ def default_depth(size: int) -> int:
 
 
 class ConvNet(Network):
-    """D blocks of conv3x3, instance norm, ReLU, 2x2 average pooling, then one linear layer.
+    """D blocks of conv3x3, norm, ReLU, 2x2 average pooling, then one linear layer.
 
     `Conv(width, 3x3, bias) -> GroupNorm(width, width) -> ReLU -> AvgPool2`, as in the reference code of
     DC, DM, IDM and IDC. The first convolution pads by 3 at 28 px only, which makes the map 32 px wide.
@@ -24,13 +24,20 @@ class ConvNet(Network):
         channels, size, classes: of the images; size is the side in pixels.
         width: channels of every block.
         depth: number of blocks; None is `default_depth(size)`.
+        batch_norm: whether the norm is batch instead of instance norm.
 
     Raises:
         ConfigError: the image is too small to be halved `depth` times.
     """
 
     def __init__(
-        self, channels: int, size: int, classes: int, width: int = 128, depth: int | None = None
+        self,
+        channels: int,
+        size: int,
+        classes: int,
+        width: int = 128,
+        depth: int | None = None,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         depth = default_depth(size) if depth is None else depth
@@ -49,7 +56,7 @@ class ConvNet(Network):
                     kernel_size=3,
                     padding=3 if block == 0 and size == 28 else 1,
                 ),
-                instance_norm(width),
+                norm(width, batch_norm),
                 nn.ReLU(inplace=True),
                 Halve(),
             ]

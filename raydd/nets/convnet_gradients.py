@@ -47,8 +47,8 @@ class Weights(NamedTuple):
 
 
 def applies(net: Network, size: int) -> bool:
-    """Whether `net` is a ConvNet that halves images of `size` px without a remainder."""
-    if type(net) is not ConvNet:
+    """Whether `net` is a ConvNet of instance norm that halves images of `size` px without a remainder."""
+    if type(net) is not ConvNet or not net.per_image:
         return False
     side = size + 2 * (_convolutions(net)[0].padding[0] - 1)  # type: ignore[operator]
     return side % 2 ** len(_convolutions(net)) == 0

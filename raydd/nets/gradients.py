@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from raydd.devices import Compute
+from raydd.errors import ConfigError
 from raydd.nets import convnet_gradients
 from raydd.nets.network import Network
 from raydd.nets.passes import _autocast, _compiled, _full, part_size
@@ -108,9 +109,17 @@ class _Heads(nn.Module):
 
 
 def _split(net: Network) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Parameters of `_Heads(net)`, detached: the weights of the convolutions, and the rest."""
+    """Parameters of `_Heads(net)`, detached: the weights of the convolutions, and the rest.
+
+    Raises:
+        ConfigError: there is no convolution.
+    """
     parameters = {f"net.{name}": parameter.detach() for name, parameter in net.named_parameters()}
     kernels = {name: parameter for name, parameter in parameters.items() if parameter.ndim == 4}
+    if not kernels:
+        raise ConfigError(
+            f"net: gradients are matched by the weights of convolutions, and {type(net).__name__} has none"
+        )
     return kernels, {name: parameter for name, parameter in parameters.items() if name not in kernels}
 
 

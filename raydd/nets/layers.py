@@ -1,4 +1,4 @@
-"""Layers whose parameters start as uninitialised memory, for `initialise` to fill.
+"""Layers whose parameters start as uninitialised memory, for `initialise` to fill, and what all architectures share.
 
 torch's own layers draw from the global random state when they are made; a meta device avoids that at
 0.8 s for the first network of a process and twice the time for every later one.
@@ -9,6 +9,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+SMALLEST = 32
+"""Side in pixels that smaller images are enlarged to by all architectures but ConvNet and MLP: deep in them
+the map would have one position, which instance norm turns into a constant."""
+
+IMAGENET_STEM = 128
+"""Side in pixels from which on the stem is the one made for ImageNet, which divides the side by four."""
 
 
 class Conv2d(nn.Conv2d):
@@ -25,9 +32,38 @@ class Linear(nn.Linear):
         """Leave the parameters as they are."""
 
 
+class Positions(nn.Module):
+    """One learned vector for every position of a sequence, added to it.
+
+    Args:
+        count: positions.
+        width: length of a vector.
+    """
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sequences (N, count, width) to the same."""
+        return x + self.weight
+
+
 def instance_norm(channels: int) -> nn.GroupNorm:
     """Instance normalisation with weights, as the field builds it: one group a channel."""
     return nn.GroupNorm(channels, channels, affine=True)
+
+
+def norm(channels: int, batch: bool) -> nn.Module:
+    """Batch normalisation with torch's eps 1e-5 and momentum 0.1, or instance normalisation."""
+    return nn.BatchNorm2d(channels) if batch else instance_norm(channels)
+
+
+def enlarged(x: Tensor) -> Tensor:
+    """Images (N, C, S, S), brought bilinearly to 32 px where they are smaller."""
+    if x.shape[-1] >= SMALLEST:
+        return x
+    return F.interpolate(x, size=(SMALLEST, SMALLEST), mode="bilinear", align_corners=False)
 
 
 class Halve(nn.Module):

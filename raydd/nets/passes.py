@@ -32,9 +32,10 @@ def part_size(images: int, size: int, device: torch.device) -> int:
 class Passes:
     """Runs networks of any specification on one device.
 
-    Every normalisation of a `Network` is per image, so that running a batch in parts changes rounding at
-    most. Compiled code is made for one shape; so the last part of a batch is filled up, with copies whose
-    outputs are thrown away, and a study needs few shapes. Compiled code wants the channels innermost
+    Where no image's output depends on the others, running a batch in parts changes rounding at most. Compiled
+    code is made for one shape; so the last part of a batch is filled up, with copies whose outputs are thrown
+    away, and a study needs few shapes. A network with batch norm sees the whole batch at once in train mode,
+    and nothing else: each size of batch is then a shape. Compiled code wants the channels innermost
     (`channels_last`), uncompiled code is faster and more accurate without.
 
     Args:
@@ -57,12 +58,12 @@ class Passes:
 
     def embed(self, net: Network, images: Tensor) -> Tensor:
         """Embeddings (N, D), float32, of normalised images (N, C, S, S)."""
-        return torch.cat([self._run(_embed, net, part)[:kept] for part, kept in self._parts(images)])
+        return torch.cat([self._run(_embed, net, part)[:kept] for part, kept in self._parts(net, images)])
 
     def embed_with_map(self, net: Network, images: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (N, D) and local features (N, K, positions), float32, from one pass."""
         pairs = []
-        for part, kept in self._parts(images):
+        for part, kept in self._parts(net, images):
             embedding, local = self._run(_embed_with_map, net, part)
             pairs.append((embedding[:kept], local[:kept]))
         embeddings, maps = zip(*pairs)
@@ -70,39 +71,57 @@ class Passes:
 
     def logits(self, net: Network, images: Tensor) -> Tensor:
         """Logits (N, classes), float32."""
-        return torch.cat([self._run(_logits, net, part)[:kept] for part, kept in self._parts(images)])
+        return torch.cat([self._run(_logits, net, part)[:kept] for part, kept in self._parts(net, images)])
 
     def unpooled(self, net: Network, images: Tensor) -> Tensor:
         """The last block's output before its last pooling, (N, K, h, w), float32."""
-        return torch.cat([self._run(_unpooled, net, part)[:kept] for part, kept in self._parts(images)])
+        return torch.cat([self._run(_unpooled, net, part)[:kept] for part, kept in self._parts(net, images)])
 
-    def backward(self, net: Network, images: Tensor, targets: Tensor) -> Tensor:
-        """Add the gradient of the mean cross-entropy of a batch to the parameters' gradients.
+    def backward(
+        self,
+        net: Network,
+        images: Tensor,
+        targets: Tensor,
+        *,
+        temperature: float = 1.0,
+        scale: float = 1.0,
+    ) -> Tensor:
+        """Add the gradient of `scale` x mean cross-entropy(logits / `temperature`, targets) to the parameters'.
 
         Args:
             net: to be trained.
             images: normalised, (N, C, S, S).
             targets: int64 (N,), or soft labels float32 (N, classes).
+            temperature: > 0.
+            scale: of the loss, such as T^2.
 
         Returns:
             The logits (N, classes), float32, without a graph.
         """
         count, first = len(images), 0
         logits = []
-        for part, kept in self._parts(images):
+        for part, kept in self._parts(net, images):
             rows = targets[first : first + kept]
-            weights = part.new_full((len(part),), 1.0 / count)
+            weights = part.new_full((len(part),), scale / count)
             if len(part) > kept:
                 rows = torch.cat([rows, rows[:1].expand(len(part) - kept, *rows.shape[1:])])
                 weights[kept:] = 0.0
-            loss, outputs = self._run(_weighted_loss, net, part, rows, weights)
+            if temperature == 1.0:
+                loss, outputs = self._run(_weighted_loss, net, part, rows, weights)
+            else:
+                # A tensor, for compiled code is made anew for every other number that it is given.
+                divisor = part.new_full((), temperature)
+                loss, outputs = self._run(_tempered_loss, net, part, rows, weights, divisor)
             loss.backward()
             logits.append(outputs[:kept])
             first += kept
         return torch.cat(logits)
 
-    def _parts(self, images: Tensor) -> Iterator[tuple[Tensor, int]]:
+    def _parts(self, net: Network, images: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Parts of `images`, and how many images of each are not filling."""
+        if net.training and not net.per_image:
+            yield images.contiguous(memory_format=self.format), len(images)
+            return
         for part in images.split(self.part):
             kept = len(part)
             if kept < self.part and self.compute.compiled:
@@ -131,9 +150,7 @@ def _full(outputs: Tensor, low: bool) -> Tensor:
 def _embed_with_map(net: Network, low: bool, images: Tensor) -> tuple[Tensor, Tensor]:
     with _autocast(images, low):
         local = _full(net.local_features(images), low)
-    # A ConvNet's embedding is its map, flattened; a ResNet's is its map, averaged over the positions.
-    embedding = local.flatten(1) if local[0].numel() == net.feature_size else local.mean(dim=2)
-    return embedding, local
+    return net.pooled(local), local
 
 
 def _embed(net: Network, low: bool, images: Tensor) -> Tensor:
@@ -155,3 +172,11 @@ def _weighted_loss(
 ) -> tuple[Tensor, Tensor]:
     logits = _logits(net, low, images)
     return (F.cross_entropy(logits, targets, reduction="none") * weights).sum(), logits.detach()
+
+
+def _tempered_loss(
+    net: Network, low: bool, images: Tensor, targets: Tensor, weights: Tensor, temperature: Tensor
+) -> tuple[Tensor, Tensor]:
+    logits = _logits(net, low, images)
+    losses = F.cross_entropy(logits / temperature, targets, reduction="none")
+    return (losses * weights).sum(), logits.detach()

@@ -1,79 +1,127 @@
-"""ResNet-18 with the CIFAR stem and instance norm, the extractor that IID's pool is made of."""
+"""ResNets of instance or batch norm; ResNet-18 is the extractor that IID's pool is made of."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raydd.nets.layers import Conv2d, Linear, instance_norm
+from raydd.nets.layers import IMAGENET_STEM, Conv2d, Linear, enlarged, norm
 from raydd.nets.network import Network
 
-SMALLEST = 32
-"""Side in pixels that smaller images are enlarged to: stage 4 would have one position, which instance
-norm turns into a constant."""
+
+def _shortcut(inputs: int, outputs: int, stride: int, batch_norm: bool) -> nn.Sequential:
+    """The identity, or a 1x1 convolution and a norm where the shape changes."""
+    if stride == 1 and inputs == outputs:
+        return nn.Sequential()
+    return nn.Sequential(
+        Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False), norm(outputs, batch_norm)
+    )
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with instance norm and a shortcut; a 1x1 convolution where the shape changes."""
+    """Two 3x3 convolutions with norms and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int, batch_norm: bool = False) -> None:
         super().__init__()
-        self.conv1 = Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.norm1 = instance_norm(outputs)
-        self.conv2 = Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False)
-        self.norm2 = instance_norm(outputs)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False), instance_norm(outputs)
-            )
+        self.conv1 = Conv2d(inputs, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.norm1 = norm(width, batch_norm)
+        self.conv2 = Conv2d(width, width, kernel_size=3, padding=1, bias=False)
+        self.norm2 = norm(width, batch_norm)
+        self.shortcut = _shortcut(inputs, width, stride, batch_norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
+        """(N, inputs, H, W) to (N, width, H/stride, W/stride)."""
         out = F.relu(self.norm1(self.conv1(x)), inplace=True)
         return F.relu(self.norm2(self.conv2(out)) + self.shortcut(x), inplace=True)
 
 
-class ResNet18(Network):
-    """Stem conv3x3, four stages of two blocks with w, 2w, 4w, 8w channels, global average pooling.
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions with norms and a shortcut; the 3x3 one has the stride, as torchvision's."""
 
-    `embed` is the pooled (N, 8w) vector; `local_features` is stage 4 before pooling. Images under 32 px
-    are enlarged to 32 px (bilinear) inside the network.
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int, batch_norm: bool = False) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.conv1 = Conv2d(inputs, width, kernel_size=1, bias=False)
+        self.norm1 = norm(width, batch_norm)
+        self.conv2 = Conv2d(width, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.norm2 = norm(width, batch_norm)
+        self.conv3 = Conv2d(width, outputs, kernel_size=1, bias=False)
+        self.norm3 = norm(outputs, batch_norm)
+        self.shortcut = _shortcut(inputs, outputs, stride, batch_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, 4 * width, H/stride, W/stride)."""
+        out = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        out = F.relu(self.norm2(self.conv2(out)), inplace=True)
+        return F.relu(self.norm3(self.conv3(out)) + self.shortcut(x), inplace=True)
+
+
+class ResNet(Network):
+    """Stem, four stages of residual blocks with w, 2w, 4w, 8w channels, global average pooling.
+
+    Below 128 px the stem is conv3x3, as the field has it for CIFAR; from 128 px on it is ImageNet's: conv7x7 of
+    stride 2 and 3x3 max pooling of stride 2. Images under 32 px are enlarged to 32 px (bilinear) inside the
+    network. `embed` is the pooled (N, D) vector, D = 8w times the block's expansion; `local_features` is stage 4
+    before pooling.
 
     Args:
         channels, size, classes: of the images; size is the side in pixels.
         width: w, channels of the stem and of the first stage.
+        batch_norm: whether the norms are batch instead of instance norms.
+        block: kind of the blocks.
+        blocks: how many each stage has.
     """
 
-    def __init__(self, channels: int, size: int, classes: int, width: int = 64) -> None:
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        classes: int,
+        width: int = 64,
+        batch_norm: bool = False,
+        block: type[BasicBlock] | type[Bottleneck] = BasicBlock,
+        blocks: Sequence[int] = (2, 2, 2, 2),
+    ) -> None:
         super().__init__()
-        self.enlarge = size < SMALLEST
-        self.stem = Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
-        self.norm = instance_norm(width)
-        blocks, inputs = [], width
-        for stage in range(4):
-            outputs = width * 2**stage
-            blocks += [BasicBlock(inputs, outputs, 1 if stage == 0 else 2), BasicBlock(outputs, outputs, 1)]
-            inputs = outputs
-        self.stages = nn.Sequential(*blocks)
+        self.large = size >= IMAGENET_STEM
+        if self.large:
+            self.stem = Conv2d(channels, width, kernel_size=7, stride=2, padding=3, bias=False)
+        else:
+            self.stem = Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
+        self.norm = norm(width, batch_norm)
+        stages: list[nn.Module] = []
+        inputs = width
+        for stage, count in enumerate(blocks):
+            for number in range(count):
+                stride = 2 if stage > 0 and number == 0 else 1
+                stages.append(block(inputs, width * 2**stage, stride, batch_norm))
+                inputs = width * 2**stage * block.expansion
+        self.stages = nn.Sequential(*stages)
         self.feature_size = inputs
         self.classifier = Linear(inputs, classes)
 
     def _stage4(self, x: Tensor) -> Tensor:
-        if self.enlarge:
-            x = F.interpolate(x, size=(SMALLEST, SMALLEST), mode="bilinear", align_corners=False)
-        features: Tensor = self.stages(F.relu(self.norm(self.stem(x)), inplace=True))
+        x = F.relu(self.norm(self.stem(enlarged(x))), inplace=True)
+        if self.large:
+            x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        features: Tensor = self.stages(x)
         return features
 
     def local_features(self, x: Tensor) -> Tensor:
-        """Stage 4's output before pooling, (N, 8w, positions)."""
+        """Stage 4's output before pooling, (N, D, positions)."""
         return self._stage4(x).flatten(2)
 
     def unpooled_features(self, x: Tensor) -> Tensor:
-        """Stage 4's output before the global average pooling, (N, 8w, h, w)."""
+        """Stage 4's output before the global average pooling, (N, D, h, w)."""
         return self._stage4(x)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Stage 4's output averaged over all positions, (N, 8w)."""
+        """Stage 4's output averaged over all positions, (N, D)."""
         return torch.mean(self._stage4(x), dim=(2, 3))

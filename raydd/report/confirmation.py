@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from raydd import wording
+from raydd.report import soft_labels
 from raydd.report.plain import plain
+from raydd.tuning.labels import SAME_TEACHER
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,7 +29,9 @@ def render(report: Mapping[str, Any]) -> list[RenderableType]:
 
     The protocol comes first, then a row for every arm and net (and a second, starred one where it was evaluated
     again for the winner's optimisation steps), the verdict on every paired difference, a sentence for what a reader
-    must not miss (real images win; nothing is resolved), and how often test data were read.
+    must not miss (real images win; nothing is resolved), and how often test data were read. The first table has the
+    winner's kind of labels; arms of the other kind, and soft-label sets that were evaluated with hard labels, have
+    one of their own.
     """
     titles = {arm["name"]: arm["title"] for arm in report["arms"]}
     paragraphs = [
@@ -35,9 +39,15 @@ def render(report: Mapping[str, Any]) -> list[RenderableType]:
         _comparison(report),
         "; ".join(difference["text"] for difference in report["differences"]),
         "\n".join(_warnings(report)),
-        _end(report),
     ]
-    return [Text(_protocol(report)), _arms(report), *(Text(one) for one in paragraphs if one)]
+    blocks: list[RenderableType] = [Text(_protocol(report)), _table(report, soft_labels.together(report))]
+    blocks += [Text(one) for one in paragraphs if one]
+    others = soft_labels.apart(report)
+    if others:
+        blocks += [Text(soft_labels.apart_title(report)), _table(report, others)]
+    if soft_labels.soft_arms(report):
+        blocks += [*soft_labels.measures(report), Text("\n".join(soft_labels.notes(report)))]
+    return [*blocks, Text(_end(report))]
 
 
 def text(report: Mapping[str, Any]) -> str:
@@ -60,15 +70,18 @@ def _protocol(report: Mapping[str, Any]) -> str:
     )
 
 
-def _arms(report: Mapping[str, Any]) -> Table:
+def _table(report: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> Table:
+    taught = any(arm.get("teacher") for arm in arms)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("arm", "net", "labels"):
         table.add_column(title, overflow="fold")
-    for title in ("accuracy %", "95 % interval", "runs", "sd runs", "sd nets", "steps", "images"):
+    teacher = ["teacher"] if taught else []  # its accuracy on the same data, in percent
+    for title in ("accuracy %", "95 % interval", "runs", "sd runs", "sd nets", *teacher, "steps", "images"):
         table.add_column(title, justify="right", overflow="fold", no_wrap=title == "95 % interval")
-    for arm in report["arms"]:
+    for arm in arms:
         single = arm["n"] < 2
         alone = "one net" if arm["net_sd"] is None else "net sd only"
+        of_teacher = [wording.percent((arm.get("teacher") or {}).get("test_accuracy"))] if taught else []
         for mark, one in (("", arm), ("*", arm.get("equal_steps"))):
             if one is None:
                 continue
@@ -81,8 +94,9 @@ def _arms(report: Mapping[str, Any]) -> Table:
                 str(one["n"]),
                 wording.NOTHING if single else wording.percent(one["sd"]),
                 wording.percent(one["net_sd"]),
+                *of_teacher,
                 str(one["optimisation_steps"]),
-                wording.size(arm["bytes"]),
+                wording.size(arm.get("image_bytes", arm["bytes"])),
             )
     return table
 
@@ -106,6 +120,7 @@ def _comparison(report: Mapping[str, Any]) -> str:
 
 def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     differences = report["differences"]
+    yield from report.get("cautions", ())
     if report["winner"]["trial"] == 0:
         yield (
             f"The winner is trial 0 itself, {report['default_name']}: in re-ranking, nothing that was searched "
@@ -117,12 +132,16 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
                 f"{_count(arm['diverged'], 'run')} of {arm['name']} on {arm['net']} diverged and count as chance: "
                 "the setting is not stable over seeds."
             )
+    yield from soft_labels.not_compared(report)
+    labelled = {arm["name"] for arm in soft_labels.soft_arms(report)}
     nets = list(dict.fromkeys(difference["net"] for difference in differences))
     for net in nets:
         on = f" on {net}" if len(nets) > 1 else ""
         against = {one["b"]: one for one in differences if one["a"] == "winner" and one["net"] == net}
         for one in (one for one in differences if one["b"] in REAL_IMAGES and one["net"] == net):
             winner, images = one["a"] == "winner", REAL_IMAGES[one["b"]]
+            if one["b"] in labelled:
+                images += SAME_TEACHER
             if one["resolved"] and one["mean"] < 0:
                 name = {"winner": "the winner", "default": report["default_name"]}.get(one["a"], "the base")
                 yield (

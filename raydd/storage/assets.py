@@ -15,17 +15,29 @@ import torch
 
 from raydd import nets
 from raydd.devices import Compute
-from raydd.errors import ArtifactError, TrialDiverged
-from raydd.files import FileLock, atomic_folder, digest, read_json, write_bytes, write_json
+from raydd.errors import ArtifactError, ConfigError, TrialDiverged
+from raydd.files import (
+    FileLock,
+    absolute,
+    atomic_folder,
+    digest,
+    file_digest,
+    read_json,
+    write_bytes,
+    write_json,
+)
 from raydd.nets import Network, Passes
 from raydd.seeding import generator
+from raydd.storage.teacher import Teacher
+from raydd.storage.weights import MODEL, load_into, member, read
 from raydd.training import DataSource, Recipe, accuracies, fit
 
 if TYPE_CHECKING:
     from raydd.data import DataSplits
     from raydd.registry import AssetSpec
 
-MODEL, RECORD = "model.safetensors", "asset.json"
+RECORD = "asset.json"
+PUBLIC = "public"
 RECIPE_VERSION = 2  # raise it when training the same recipe gives other weights
 ACCURACY_IMAGES = 2_000
 
@@ -59,7 +71,8 @@ class AssetStore:
         return {
             "kind": spec.kind,
             "net": spec.net,
-            "recipe": Recipe(**spec.recipe).to_json(),
+            "recipe": None if spec.weights else Recipe(**spec.recipe).to_json(),
+            **({"weights": self._weights_id(spec)} if spec.weights else {}),
             "count": spec.count,
             "seed": spec.seed,
             "fingerprint": self.data.fingerprint,
@@ -88,11 +101,36 @@ class AssetStore:
             ArtifactError: a file of the asset is missing, corrupt, or not what was written.
             TrialDiverged: training gave weights that are not finite; nothing is stored.
         """
-        if self.find(spec) is None:
-            with FileLock(self.root / f".{self._folder(spec).name}.lock"):
-                if self.find(spec) is None:
-                    self._train(spec, progress or (lambda line: None))
-        return self._load(spec)
+        self._ensure(spec, progress)
+        tensors, _ = self._read(spec)
+        passes = Passes(self.compute, image_gradient=True, batch=1, size=self.data.size)
+        networks = []
+        for index in range(spec.count):
+            net = self._build(spec, index)
+            net.load_state_dict(member(tensors, index))
+            networks.append(passes.place(net).requires_grad_(False).eval())
+        return networks
+
+    def teacher(self, spec: AssetSpec, progress: Callable[[str], None] | None = None) -> Teacher:
+        """The asset's first network as data, to be carried by distilled sets; trained if it is not there.
+
+        Args:
+            spec, progress: see `get`.
+
+        Raises:
+            ArtifactError, TrialDiverged: see `get`.
+        """
+        self._ensure(spec, progress)
+        tensors, record = self._read(spec)
+        facts = {
+            "asset": self._folder(spec).name,
+            "sha256": record["sha256"],
+            "net": spec.net,
+            "epochs": 0 if spec.weights else spec.recipe["epochs"],
+            "train_accuracy": record["train_accuracy"][0],
+            "pretrained": bool(spec.weights),
+        }
+        return Teacher(spec.net, member(tensors, 0), facts)
 
     def find(self, spec: AssetSpec) -> Path | None:
         """Folder of the asset, or None where it has not been trained."""
@@ -104,7 +142,8 @@ class AssetStore:
 
         Returns:
             `key` and `sha256` (of the model file) in hex, `train_accuracy` of each network in [0, 1] on at
-            most 2,000 training images, `seconds` of training, and the `facts`.
+            most 2,000 training images, `seconds` of training, and the `facts`; `pretrained`, true, where the weights
+            came from elsewhere.
 
         Raises:
             ArtifactError: it has not been trained, or its record cannot be read.
@@ -128,9 +167,36 @@ class AssetStore:
         shape = {"channels": self.data.channels, "size": self.data.size, "classes": self.data.classes}
         return nets.build(spec.net, **shape, generator=stream)
 
+    def _ensure(self, spec: AssetSpec, progress: Callable[[str], None] | None) -> None:
+        if self.find(spec) is None:
+            with FileLock(self.root / f".{self._folder(spec).name}.lock"):
+                if self.find(spec) is None:
+                    self._train(spec, progress or (lambda line: None))
+
+    def _weights_id(self, spec: AssetSpec) -> str:
+        """What weights from elsewhere are, wherever their file lies."""
+        if spec.weights == PUBLIC:
+            return PUBLIC
+        path = absolute(spec.weights)
+        if not path.is_file():
+            raise ArtifactError(f"weights: there is no file {path}")
+        return file_digest(path)
+
+    def _given(self, spec: AssetSpec) -> dict[str, torch.Tensor]:
+        """Weights that were trained elsewhere, by our names."""
+        if spec.weights == PUBLIC:
+            shape = {"channels": self.data.channels, "size": self.data.size, "classes": self.data.classes}
+            state = nets.public_weights(spec.net, **shape)
+            if not any(name.startswith("classifier.") for name in state):
+                raise ConfigError(
+                    f"weights: public weights tell the 1000 classes of ImageNet apart, and {self.data.name} has "
+                    f"{self.data.classes} classes"
+                )
+            return state
+        return read(absolute(spec.weights))
+
     def _train(self, spec: AssetSpec, progress: Callable[[str], None]) -> None:
         started = time.perf_counter()
-        recipe = Recipe(**spec.recipe)
         train, normalisation = self.data.train, self.data.normalisation
         source = DataSource(train, normalisation, self.compute.device)
         sample = train.subset(_sample_indices(len(train), spec))
@@ -138,13 +204,12 @@ class AssetStore:
         measured: list[float] = []
         for index in range(spec.count):
             name = f"{spec.kind} network {index + 1} of {spec.count}"
-
-            def on_epoch(epoch: int, name: str = name) -> None:
-                progress(f"{name}: epoch {epoch + 1} of {recipe.epochs}")
-
             net = self._build(spec, index)
-            purpose = f"asset/{spec.kind}/{index}"
-            fit(net, source, recipe, self.compute, seed=spec.seed, purpose=purpose, on_epoch=on_epoch)
+            if spec.weights:
+                progress(f"{name}: weights from {spec.weights}")
+                load_into(net, self._given(spec), spec.weights)
+            else:
+                self._fit(net, source, spec, index, name, progress)
             weights = {f"{index}.{key}": value.cpu().contiguous() for key, value in net.state_dict().items()}
             if not all(bool(weight.isfinite().all()) for weight in weights.values()):
                 raise TrialDiverged(f"{name} ({spec.net}) was trained to weights that are not finite")
@@ -152,6 +217,7 @@ class AssetStore:
             measured += accuracies([net], sample, normalisation, self.compute)
 
         content = safetensors.torch.save(tensors)
+        pretrained = {"pretrained": True} if spec.weights else {}
         facts = self.facts(spec)
         with atomic_folder(self._folder(spec)) as folder:
             write_bytes(folder / MODEL, content)
@@ -164,10 +230,29 @@ class AssetStore:
                     "seconds": time.perf_counter() - started,
                     "facts": facts,
                     "machine": self.compute.facts(),
+                    **pretrained,
                 },
             )
 
-    def _load(self, spec: AssetSpec) -> list[Network]:
+    def _fit(
+        self,
+        net: Network,
+        source: DataSource,
+        spec: AssetSpec,
+        index: int,
+        name: str,
+        progress: Callable[[str], None],
+    ) -> None:
+        recipe = Recipe(**spec.recipe)
+
+        def on_epoch(epoch: int) -> None:
+            progress(f"{name}: epoch {epoch + 1} of {recipe.epochs}")
+
+        purpose = f"asset/{spec.kind}/{index}"
+        fit(net, source, recipe, self.compute, seed=spec.seed, purpose=purpose, on_epoch=on_epoch)
+
+    def _read(self, spec: AssetSpec) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Tensors of the asset's file, and its record."""
         record = self.record(spec)
         path = self._folder(spec) / MODEL
         try:
@@ -179,17 +264,7 @@ class AssetStore:
                 f"{path} is not the file that was written (its sha256 differs from {RECORD}'s); "
                 "delete its folder to train the asset again"
             )
-        tensors = safetensors.torch.load(content)
-        passes = Passes(self.compute, image_gradient=True, batch=1, size=self.data.size)
-        networks = []
-        for index in range(spec.count):
-            prefix = f"{index}."
-            net = self._build(spec, index)
-            net.load_state_dict(
-                {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            )
-            networks.append(passes.place(net).requires_grad_(False).eval())
-        return networks
+        return safetensors.torch.load(content), record
 
 
 def _sample_indices(count: int, spec: AssetSpec) -> torch.Tensor:

@@ -15,13 +15,22 @@ from raydd.errors import ArtifactError
 from raydd.files import canonical_json, write_bytes
 from raydd.formation import PADS, check_boxes, check_decode, decode, initial_labels, view_sources
 from raydd.normalisation import Normalisation
+from raydd.storage.labels import NEEDED, check_labels
 from raydd.storage.preview import png, preview_grid
-from raydd.storage.provenance import SCHEMA
+from raydd.storage.provenance import HARD, SCHEMA
+from raydd.storage.teacher import Teacher, find
 
 if TYPE_CHECKING:
     import numpy as np
 
 METADATA_KEY = "raydd"
+READ = (2, SCHEMA)
+"""Schemas that are read; sets of schema 2 have hard labels."""
+
+OPTIONAL = ("boxes", "logits", "replay")
+TEACHER_PREFIX = "teacher/"
+REPLAYED = ("protocol", "augmentation", "cutmix", "mixup")
+"""What of a recipe the batches are made of whose labels a replay holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +42,25 @@ class DistilledSet:
             `unit` pixels in [0, 1].
         targets: int64, shape (N,): `ipc` times class 0, then class 1, and so on.
         manifest: JSON-able facts: `schema method hyperparameters ipc classes class_names channels size
-            iterations iteration seed data normalisation pixels decode evaluation computed versions git`. There is
-            no time in it, so that equal runs write equal files.
+            iterations iteration seed data normalisation pixels decode labels evaluation computed versions git`. There
+            is no time in it, so that equal runs write equal files. `labels` has the `kind` (`raydd.storage.labels`),
+            the facts of the `teacher`, and `seed`, `purpose` and `epochs` of the `replay`, which with the recipe say
+            what its batches were.
         boxes: int64, shape (N, R, 3): regions (y0, x0, side) of each stored image that are training images too;
             None where the method has none.
+        logits: float16, shape (N', classes): the teacher's for the plain training images; None without.
+        replay: float16, shape (E, N', classes): the teacher's for the augmented batches of E epochs, in the order in
+            which they came; None without.
+        teacher: whose labels they are; None with hard labels, and where it could not be found.
     """
 
     pixels: torch.Tensor
     targets: torch.Tensor
     manifest: dict[str, Any]
     boxes: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    replay: torch.Tensor | None = None
+    teacher: Teacher | None = None
 
     def images(self) -> torch.Tensor:
         """Images as a network is trained on them: decoded, float32, shape (N', C, H, W), normalised, class-major."""
@@ -59,19 +77,50 @@ class DistilledSet:
         regions = 0 if self.boxes is None else self.boxes.shape[1]
         return by_class[:, view_sources(self.manifest["decode"], by_class.shape[1], regions)].flatten()
 
-    def soft_labels(self) -> torch.Tensor | None:
-        """Class probabilities (N', classes) for sets that carry them; None for hard-label methods."""
-        return None
+    def soft_labels(self, temperature: float | None = None) -> torch.Tensor | None:
+        """The teacher's probabilities of each of `images`: softmax(logits / T).
+
+        Args:
+            temperature: T > 0; None is the recipe's, and 1 where it names none.
+
+        Returns:
+            float32, shape (N', classes); None for sets that carry no logits of their plain images.
+        """
+        if self.logits is None:
+            return None
+        chosen = self.recipe.get("temperature") if temperature is None else temperature
+        return (self.logits.float() / (1.0 if chosen is None else chosen)).softmax(dim=1)
+
+    @property
+    def label_kind(self) -> str:
+        """`hard`, or which soft labels the set is used with: `image`, `online` or `stored`."""
+        return self.label_facts["kind"]
+
+    @property
+    def label_facts(self) -> dict[str, Any]:
+        """The manifest's `labels`; hard ones for files of schema 2, which do not name theirs."""
+        return self.manifest.get("labels", HARD)
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """How to train on it: `protocol`, `net`, `epochs` (None: the protocol's), `augmentation`, maybe `cutmix`."""
+        """How to train on it: `protocol`, `net`, `epochs` (None: the protocol's), `augmentation`, and maybe `cutmix`,
+        `mixup`, `temperature`, `teacher_mode`.
+        """
         return self.manifest["evaluation"]
 
     def with_recipe(self, **changes: Any) -> DistilledSet:
-        """The same set with another recipe, such as the `net` and `epochs` that it is reported with."""
+        """The same set with another recipe, such as the `net` and `epochs` that it is reported with.
+
+        Stored labels belong to the batches of one recipe: where another makes other batches, their replay is dropped,
+        and the set has to be labelled anew before networks are trained on it with soft labels.
+        """
         recipe = {**self.recipe, **{name: value for name, value in changes.items() if value is not None}}
-        return replace(self, manifest={**self.manifest, "evaluation": recipe})
+        alike = all(recipe.get(name) == self.recipe.get(name) for name in REPLAYED)
+        return replace(
+            self,
+            manifest={**self.manifest, "evaluation": recipe},
+            replay=self.replay if alike else None,
+        )
 
     @property
     def normalisation(self) -> Normalisation:
@@ -96,8 +145,19 @@ class DistilledSet:
 
     @property
     def stored_bytes(self) -> int:
-        """Size of pixels, targets and boxes."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self._tensors().values())
+        """Size of the images: pixels, targets and boxes."""
+        return sum(map(_bytes, (self.pixels, self.targets, self.boxes)))
+
+    @property
+    def label_bytes(self) -> int:
+        """Size of the soft labels that the set is used with; 0 where it needs none stored."""
+        needed = NEEDED.get(self.label_kind)
+        return 0 if needed is None else _bytes(getattr(self, needed))
+
+    @property
+    def teacher_bytes(self) -> int:
+        """Size of the teacher where it labels what a network is trained on; 0 elsewhere, and where it is not found."""
+        return 0 if self.label_kind != "online" or self.teacher is None else self.teacher.stored_bytes
 
     def unit_pixels(self) -> torch.Tensor:
         """The stored images for people: float32, shape (N, C, H, W), in [0, 1] (clamped)."""
@@ -109,12 +169,14 @@ class DistilledSet:
         """Preview of the stored images: uint8, shape (height, width, 3), one row per class; see `preview_grid`."""
         return preview_grid(self.unit_pixels(), self.targets, per_class)
 
-    def save(self, path: str | Path, *, preview: Path | None = None) -> Path:
+    def save(self, path: str | Path, *, preview: Path | None = None, teacher: bool = True) -> Path:
         """Write `<stem>.safetensors`, and a preview grid as PNG; both atomically.
 
         Args:
             path: ends in `.safetensors`.
             preview: where the grid goes; None is `<stem>.png` beside the set.
+            teacher: whether a teacher that the labels need goes into the file, which then is all that is needed;
+                otherwise `load` looks for it among the assets of the folders above.
 
         Returns:
             The path of the safetensors file.
@@ -126,8 +188,11 @@ class DistilledSet:
         if path.suffix != ".safetensors":
             raise ArtifactError(f"a distilled set is saved as <name>.safetensors, got {str(path)!r}")
         self._check(path)
+        tensors = self._tensors()
+        if teacher and self.teacher is not None and self.label_kind == "online":
+            tensors |= {f"{TEACHER_PREFIX}{name}": value for name, value in self.teacher.state.items()}
         content = safetensors.torch.save(
-            {name: tensor.contiguous() for name, tensor in self._tensors().items()},
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
             metadata={METADATA_KEY: canonical_json(self.manifest)},
         )
         try:
@@ -153,22 +218,34 @@ class DistilledSet:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
         except (safetensors.SafetensorError, OSError) as error:
             raise ArtifactError(f"{path} is not a whole safetensors file: {error}") from None
-        if METADATA_KEY not in metadata or set(tensors) - {"boxes"} != {"pixels", "targets"}:
+        state = {
+            name.removeprefix(TEACHER_PREFIX): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(TEACHER_PREFIX)
+        }
+        if METADATA_KEY not in metadata or set(tensors) - set(OPTIONAL) != {"pixels", "targets"}:
             raise ArtifactError(f"{path} is a safetensors file, but not a distilled set of raydd")
         try:
             manifest = json.loads(metadata[METADATA_KEY])
             schema = manifest["schema"]
         except (json.JSONDecodeError, KeyError, TypeError):
             raise ArtifactError(f"{path} carries a manifest that cannot be read") from None
-        if schema != SCHEMA:
-            raise ArtifactError(f"{path} has schema {schema!r}; this version of raydd reads schema {SCHEMA}")
+        if schema not in READ:
+            allowed = " and ".join(map(str, READ))
+            raise ArtifactError(
+                f"{path} has schema {schema!r}; this version of raydd reads schemas {allowed}"
+            )
         distilled = cls(manifest=manifest, **tensors)
         distilled._check(path)
-        return distilled
+        if distilled.label_kind == "hard":
+            return distilled
+        facts = distilled.label_facts["teacher"]
+        return replace(distilled, teacher=Teacher(facts["net"], state, facts) if state else find(facts, path))
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        tensors = {"pixels": self.pixels, "targets": self.targets}
-        return tensors if self.boxes is None else {**tensors, "boxes": self.boxes}
+        optional = {name: getattr(self, name) for name in OPTIONAL}
+        stored = {name: tensor for name, tensor in optional.items() if tensor is not None}
+        return {"pixels": self.pixels, "targets": self.targets, **stored}
 
     def _check(self, path: Path) -> None:
         try:
@@ -203,7 +280,21 @@ class DistilledSet:
             low, high = self.pixels.min().item(), self.pixels.max().item()
             if not 0.0 <= low <= high <= 1.0:  # false for NaN too
                 raise ArtifactError(f"{path} holds unit pixels in [{low:g}, {high:g}]; allowed is [0, 1]")
+        self._check_labels(path)
 
     def _read_needed(self) -> tuple[object, ...]:
         """Read what a training needs of the manifest, so that what is missing is found on loading."""
         return self.recipe["protocol"], self.recipe["augmentation"], self.normalisation, self.fingerprint
+
+    def _check_labels(self, path: Path) -> None:
+        tensors = {"logits": self.logits, "replay": self.replay}
+        try:
+            check_labels(self.label_facts, tensors, self.teacher, len(self.labels()), self.classes)
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} carries a manifest without a usable {error} of its labels") from None
+        except ArtifactError as error:
+            raise ArtifactError(f"{path} holds {error}") from None
+
+
+def _bytes(tensor: torch.Tensor | None) -> int:
+    return 0 if tensor is None else tensor.numel() * tensor.element_size()

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from raydd.data import DataSplits
     from raydd.registry import Context
 
-SCHEMA = 2
+SCHEMA = 3
+
+HARD = {"kind": "hard"}
+"""Labels of a set whose images are trained on with their classes alone."""
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -72,6 +75,7 @@ def manifest(
     evaluation: Mapping[str, Any],
     decode: Mapping[str, Any] | None = None,
     pixels: str = "normalised",
+    labels: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Manifest of a `DistilledSet`; JSON-able, without any time.
 
@@ -80,10 +84,11 @@ def manifest(
         hyperparameters: every number of the method.
         context, data, seed: what the method ran on.
         iteration: iterations that are done.
-        evaluation: how to train on the set: `protocol`, `net`, `epochs`, `augmentation` and, where it is used,
-            `cutmix`.
+        evaluation: how to train on the set: `protocol`, `net`, `epochs`, `augmentation` and, where they are used,
+            `cutmix`, `mixup`, `temperature`, `teacher_mode`.
         decode: how stored images become training images, see `raydd.formation.check_decode`; None keeps them.
         pixels: of the stored images, `normalised` or `unit` (in [0, 1]).
+        labels: kind of the labels and their teacher, see `DistilledSet`; None is hard labels.
     """
     return {
         "schema": SCHEMA,
@@ -106,6 +111,7 @@ def manifest(
         "normalisation": {"mean": list(data.normalisation.mean), "std": list(data.normalisation.std)},
         "pixels": pixels,
         "decode": dict(IDENTITY if decode is None else decode),
+        "labels": dict(HARD if labels is None else labels),
         "evaluation": dict(evaluation),
         "computed": computed(context),
         "versions": versions(),

@@ -18,10 +18,12 @@ class Source(Protocol):
     Attributes:
         size: side of the images in pixels.
         classes: number of classes.
+        soft: whether the targets are probabilities (n, classes) instead of labels (n,).
     """
 
     size: int
     classes: int
+    soft: bool
 
     def __len__(self) -> int:
         """Number of images."""
@@ -44,6 +46,7 @@ class TensorSource:
             raise ValueError(f"{len(images)} images and {len(labels)} labels")
         self.images, self.labels = images, labels
         self.size = images.shape[-1]
+        self.soft = labels.is_floating_point()
         if classes is None:
             classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
         self.classes = classes
@@ -66,6 +69,8 @@ class DataSource:
         normalisation: applied to every batch.
         device: where batches are wanted.
     """
+
+    soft = False
 
     def __init__(self, data: ImageData, normalisation: Normalisation, device: torch.device) -> None:
         self.data, self.normalisation, self.device = data, normalisation, device

@@ -41,7 +41,7 @@ class StudyCallback(Callback):
         tracker: the MLflow writer.
         progress: the display.
         tags: tags of every child run.
-        iterations: length of a full trial.
+        iterations: length of a full trial, where the trial itself does not say.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class StudyCallback(Callback):
         self.progress.trial(
             number,
             iteration=int(result.get("iteration", 0)),
-            iterations=self.iterations,
+            iterations=int(drawn.get("iterations", self.iterations)),
             val_accuracy=float(result.get("val_accuracy", math.nan)),
             std=float(result.get("val_accuracy_std", math.nan)),
             outcome=outcome,

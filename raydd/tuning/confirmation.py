@@ -3,7 +3,8 @@
 Three stages on three kinds of data. The search's own values are estimates, the best of many. Re-ranking
 distils the top trials with fresh seeds and freezes the winner by validation accuracy. The report
 distils winner, default and base with fresh paired seeds and reads test, beside baselines that distil
-nothing; it chooses nothing. Arms are compared after equally many optimisation steps, the winner's: a set
+nothing; it chooses nothing. Real images get the labels that the method gives its own, and pixels with soft
+labels are evaluated with hard ones too. Arms are compared after equally many optimisation steps, the winner's: a set
 of another number of training images is evaluated once more, for as many. Every distillation leaves a
 `result.json`, so an interrupted confirmation goes on where it stopped.
 """
@@ -12,57 +13,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd import files, jobs, registry
+from raydd import files
 from raydd.distillation import baselines
 from raydd.errors import StageFailed
-from raydd.evaluation import equal_steps, statistics
 from raydd.seeding import derive_seed
 from raydd.storage import DistilledSet
 from raydd.tuning import cluster, tasks
+from raydd.tuning.arms import Arm, base_arm, compared_steps, main_net, report_arms, report_seeds, trial_arm
+from raydd.tuning.summary import summarise, widest_interval
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
-    from raydd.registry import Scalar
     from raydd.tuning.plan import Plan
     from raydd.tuning.progress import Progress
-    from raydd.tuning.studies import Study, TrialRecord
+    from raydd.tuning.studies import Study
     from raydd.tuning.tracking import Tracker
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One of the settings that are compared.
-
-    Attributes:
-        key: name of its folder under `confirm/`: a trial's number, `base`, or the baseline's name.
-        name: `winner`, `default`, `base` or the baseline's name in the report; empty in the re-ranking.
-        title: for tables.
-        short: for verdict lines; empty where it is in none.
-        method: method that distils, or None for a baseline.
-        hyperparameters: that differ from the method's defaults.
-        trial: number of the trial it stands for, or None.
-        baseline: one of `confirm.baselines`, or None where a method distils.
-    """
-
-    key: str
-    name: str
-    title: str
-    short: str
-    method: str | None
-    hyperparameters: dict[str, Scalar]
-    trial: int | None = None
-    baseline: str | None = None
-
-    @property
-    def paired(self) -> bool:
-        """Whether it has a run for every report seed, which others can be compared with; `full` is one network."""
-        return self.baseline != "full"
 
 
 def confirm(
@@ -146,81 +115,25 @@ def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, 
                 "short": arm.short if arm.trial is None else f"trial {arm.trial}",
                 "runs": runs,
                 "mean": sum(runs) / len(runs),
+                "label_regime": results[arm.key][0]["nets"][net]["label_regime"],
             }
         )
+    # Soft and hard labels are never ranked together: those of the best search estimate are what was searched for.
+    regime = rows[0]["label_regime"]
+    alike = [row for row in rows if row["label_regime"] == regime]
     ranked = sorted(
-        (row for row in rows if row["trial"] is not None), key=lambda row: (-row["mean"], row["trial"])
+        (row for row in alike if row["trial"] is not None), key=lambda row: (-row["mean"], row["trial"])
     )
     best = study.best()
     assert best is not None
     ranking = {
         "winner": ranked[0]["trial"],
-        "rows": sorted(rows, key=lambda row: -row["mean"]),
+        "rows": sorted(rows, key=lambda row: (row["label_regime"] != regime, -row["mean"])),
         "seeds": seeds,
         "search_estimate": {"trial": best.number, "val_accuracy": best.val_accuracy},
     }
     files.write_json(path, ranking)
     return ranking
-
-
-# -- arms ----------------------------------------------------------------------------------------------
-
-
-def trial_arm(trial: TrialRecord, plan: Plan, name: str = "") -> Arm:
-    """The arm of one trial."""
-    default = plan.method.default_name(plan.context)
-    title = default if trial.number == 0 else f"{plan.method.name}, trial {trial.number}"
-    short = "winner"
-    if name == "default":
-        short = "carried-over" if "carried over" in default else "default"
-    return Arm(str(trial.number), name, title, short, plan.method.name, trial.values, trial.number)
-
-
-def base_arm(plan: Plan) -> Arm | None:
-    """The method that this one stands on, with its own default setting and the study's fixed values; None for a base
-    itself.
-    """
-    name = plan.method.base_of(plan.context)
-    if name is None:
-        return None
-    base = registry.get(name)
-    its = jobs.context_for(base, plan.context)
-    title = f"{base.title} ({base.default_name(its)})"
-    return Arm("base", "base", title, base.name.upper(), name, dict(its.fixed))
-
-
-def report_arms(study: Study, plan: Plan, winner: int) -> list[Arm]:
-    """Winner, default (unless it is the winner), base and baselines."""
-    arms = [trial_arm(study.trial(winner), plan, "winner")]
-    if winner != 0 and study.trial(0).outcome == "complete":
-        arms.append(trial_arm(study.trial(0), plan, "default"))
-    base = base_arm(plan)
-    arms += [base] if base else []
-    return [*arms, *(baseline_arm(name, plan) for name in plan.config.confirm.baselines)]
-
-
-def baseline_arm(name: str, plan: Plan) -> Arm:
-    """The arm of real images that nothing distils; its title says what its figures rest on."""
-    config = plan.config
-    fitted = plan.data.train_and_val() if config.confirm.fit == "train+val" else plan.data
-    spec = baselines.feature_network(main_net(config), fitted, config.confirm.baseline_epochs)
-    network = f"{spec.net} trained {spec.recipe['epochs']} epochs"
-    coreset = f"features of {network} on all of them; one choice: its runs differ by their nets only"
-    title, short = {
-        "random": ("randomly chosen real images", "random"),
-        "herding": (f"training images chosen by herding ({coreset})", "herding"),
-        "k_center": (f"training images chosen by k-center ({coreset})", "k-center"),
-        "full": (f"all training data, {network} (one net, not by the protocol above, in no difference)", ""),
-    }[name]
-    return Arm(name, name, title, short, None, {}, baseline=name)
-
-
-# -- running -------------------------------------------------------------------------------------------
-
-
-def report_seeds(config: StudyConfig, count: int) -> list[int]:
-    """The first `count` report seeds: fresh, the same for all arms."""
-    return [derive_seed(config.seed, "report", index) & 0x7FFFFFFF for index in range(count)]
 
 
 def finished_seeds(study: Study, arms: Iterable[Arm]) -> int:
@@ -316,143 +229,6 @@ def remake_assets(ray: Any, study: Study, plan: Plan) -> None:
         )
 
 
-# -- numbers -------------------------------------------------------------------------------------------
-
-
-def main_net(config: StudyConfig) -> str:
-    """The architecture that decides the winner and the headline."""
-    return (config.confirm.nets or [config.evaluation.net])[0]
-
-
-def compared_steps(plan: Plan, winner: Arm) -> int:
-    """Optimisation steps of a network that is trained on the winner's images for the study's epochs."""
-    config = plan.config
-    values = jobs.resolve(plan.method, plan.context, winner.hyperparameters).model_dump()
-    return equal_steps.optimisation_steps(
-        config.evaluation.protocol or plan.method.protocol,
-        config.confirm.epochs or config.evaluation.epochs,
-        plan.method.training_images(plan.context, values),
-    )
-
-
-def summarise(
-    study: Study,
-    plan: Plan,
-    arms: list[Arm],
-    results: Mapping[str, list[dict[str, Any]]],
-    ranking: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The report as plain values; the unit of replication is the distillation run.
-
-    Differences are those after equally many optimisation steps. Holm's correction treats those with the coresets
-    as a family of their own: they say whether choosing real images would do, not whether the search or the
-    method does anything, and must not cost those questions their power.
-    """
-    config = plan.config
-    nets = config.confirm.nets or [config.evaluation.net]
-    rows, runs = [], {}
-    for net in nets:
-        for arm in arms:
-            values = [result["nets"][net] for result in results[arm.key] if net in result["nets"]]
-            if not values:  # the network that was trained on all data is of one architecture
-                continue
-            equal = [value.get("equal_steps", value) for value in values]
-            runs[arm.name, net] = [value["mean"] for value in equal]
-            again = any("equal_steps" in value for value in values)
-            rows.append(
-                {
-                    "name": arm.name,
-                    "title": arm.title,
-                    "method": arm.method,
-                    "baseline": arm.baseline,
-                    "trial": arm.trial,
-                    "hyperparameters": arm.hyperparameters,
-                    "net": net,
-                    **figures(values),
-                    "equal_steps": figures(equal) if again else None,
-                    "diverged": sum(bool(result["diverged"]) for result in results[arm.key]),
-                    "label_regime": values[0]["label_regime"],
-                    "bytes": results[arm.key][0]["bytes"],
-                }
-            )
-    net = nets[0]
-    first = results[arms[0].key][0]["nets"][net]
-    by_name = {arm.name: arm for arm in arms}
-    pairs = [("winner", arm.name) for arm in arms[1:] if arm.paired]
-    if "random" in by_name:  # whether distilling pays at all, without what was tuned
-        pairs += [(name, "random") for name in ("default", "base") if name in by_name]
-    compared = [statistics.paired(runs[a, net], runs[b, net]) for a, b in pairs]
-    adjusted = holm_in_families(pairs, [difference.p for difference in compared])
-    return {
-        "protocol": {
-            "name": first["protocol"],
-            "epochs": first["epochs"],
-            "repeats": config.confirm.repeats,
-            "split": "test",
-        },
-        "label_regime": first["label_regime"],
-        "fit": config.confirm.fit,
-        "compared_steps": compared_steps(plan, arms[0]),
-        "seeds": report_seeds(config, len(runs["winner", net])),
-        "winner": {
-            "trial": ranking["winner"],
-            "hyperparameters": study.trial(int(ranking["winner"])).hyperparameters,
-        },
-        "default_name": plan.method.default_name(plan.context),
-        "arms": rows,
-        "differences": [
-            {
-                "a": a,
-                "b": b,
-                "net": net,
-                "mean": difference.mean,
-                "low": difference.low,
-                "high": difference.high,
-                "half_width": (difference.high - difference.low) / 2,
-                "p": difference.p,
-                "adjusted_p": p,
-                "resolved": p < 1 - CONFIDENCE and not difference.low <= 0.0 <= difference.high,
-                "text": statistics.verdict(by_name[a].short, by_name[b].short, difference, p),
-            }
-            for (a, b), difference, p in zip(pairs, compared, adjusted)
-        ],
-        "test_readings": study.test_readings(),
-        "rerank": ranking["rows"],
-        "search_estimate": ranking["search_estimate"],
-    }
-
-
-def figures(values: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and spread of an arm over its runs on one net, and how long that was trained."""
-    means = [value["mean"] for value in values]
-    interval = statistics.interval(means, CONFIDENCE)
-    sds = [value["net_sd"] for value in values if math.isfinite(value["net_sd"])]
-    return {
-        "runs": means,
-        "net_sd": math.sqrt(sum(sd**2 for sd in sds) / len(sds)) if sds else None,
-        **asdict(interval),
-        "epochs": max(value["epochs"] for value in values),
-        "optimisation_steps": max(value["optimisation_steps"] for value in values),
-    }
-
-
-def holm_in_families(pairs: list[tuple[str, str]], ps: list[float]) -> list[float]:
-    """Adjusted p in the order given; pairs with a coreset are one family, all others another."""
-    adjusted = list(ps)
-    for coresets in (False, True):
-        family = [place for place, (_, b) in enumerate(pairs) if (b in baselines.CORESETS) == coresets]
-        for place, p in zip(family, statistics.holm([ps[place] for place in family])):
-            adjusted[place] = p
-    return adjusted
-
-
-def widest_interval(report: Mapping[str, Any]) -> float:
-    """Half-width of the winner's widest paired difference; of its own accuracy where it is compared with nothing."""
-    winner = report["arms"][0]
-    own = (winner["high"] - winner["low"]) / 2
-    return max((part["half_width"] for part in report["differences"] if part["a"] == "winner"), default=own)
-
-
 def track(tracker: Tracker, study: Study, report: Mapping[str, Any]) -> None:
     """Put the report on the study's parent run, the confirmed figure as the headline."""
     net = report["arms"][0]["net"]
@@ -463,8 +239,11 @@ def track(tracker: Tracker, study: Study, report: Mapping[str, Any]) -> None:
             shown = {"test_accuracy": arm["mean"], "low": arm["low"], "high": arm["high"]}
             if arm["equal_steps"] is not None:
                 shown["equal_steps_test_accuracy"] = arm["equal_steps"]["mean"]
+            if arm["label_regime"] == "soft":
+                shown |= soft_metrics(arm)
             metrics |= {f"{prefix}/{name}": value for name, value in shown.items() if math.isfinite(value)}
-    tracker.log_study(metrics, tags={"raydd.winner": str(report["winner"]["trial"])})
+    tags = {"raydd.winner": str(report["winner"]["trial"]), "raydd.labels": report["label_regime"]}
+    tracker.log_study(metrics, tags=tags)
     tracker.study_artifacts(
         {
             "distilled/grid.png": study.folder / "grid.png",
@@ -472,3 +251,14 @@ def track(tracker: Tracker, study: Study, report: Mapping[str, Any]) -> None:
             "confirm/report.json": study.folder / "confirm" / "report.json",
         }
     )
+
+
+def soft_metrics(arm: Mapping[str, Any]) -> dict[str, float]:
+    """What stands beside an arm's soft-label accuracy in MLflow, as far as it was measured."""
+    found = {
+        "hard_test_accuracy": (arm["hard"] or {}).get("mean"),
+        "hlr": (arm["hlr"] or {}).get("mean"),
+        "ior": (arm["ior"] or {}).get("mean"),
+        "teacher_test_accuracy": arm["teacher"]["test_accuracy"],
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydd import files
+from raydd.tuning import labels
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
@@ -40,6 +41,7 @@ def common_tags(study: Study, plan: Plan) -> dict[str, str]:
         "raydd.dataset": plan.context.dataset,
         "raydd.ipc": str(plan.context.ipc),
         "raydd.seed": str(plan.config.seed),
+        **labels.tags(plan.method, plan.context),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from raydd.cadence import Cadence
 from raydd.config import StudyConfig
 from raydd.data import DataSplits, load_data
 from raydd.errors import ConfigError, StudyError, unknown
-from raydd.registry import Context, Method
+from raydd.registry import Context, Method, Scalar
 from raydd.seeding import generator
-from raydd.tuning import cluster
+from raydd.tuning import cluster, labels
 from raydd.tuning.searcher import Point
 from raydd.tuning.space import StudySpace
 from raydd.tuning.studies import CONFIG_FILE, Study, taken
@@ -43,12 +44,13 @@ class Plan:
             progress_floor=self.method.progress_floor,
         ).rungs
         base = self.method.base_of(context)
+        in_all = "" if self.iterations == context.iterations else f" ({self.iterations} in all in trial 0)"
         lines = [
             f"study {config.name}: {self.method.title}" + (f"; its base here: {base}" if base else ""),
             f"data: {context.dataset} "
             f"({context.size}x{context.size}, {context.channels} channels, {context.classes} classes), "
             f"{context.ipc} images per class",
-            f"{config.search.trials} trials of {context.iterations} {self.method.unit}, "
+            f"{config.search.trials} trials of {context.iterations} {self.method.unit}{in_all}, "
             f"{config.search.sampler} sampler, "
             + (f"rungs at {', '.join(f'{rung:.0%}' for rung in rungs)}" if rungs else "no early stopping"),
             self.data.describe_validation(),
@@ -57,8 +59,27 @@ class Plan:
             f"({', '.join(f'{name}={value}' for name, value in self.points[0].values.items())})",
             compiling.line(context.precision, context.compiled, self.why),
         ]
+        if labels.regime(self.method, context) == "soft":
+            lines.append(
+                "labels: soft, a teacher's; real images of the report get the same, and the pixels are judged with "
+                "hard labels too"
+            )
         caution = compiling.caution(context.precision, device_kind(config), context.compiled)
         return lines + ([caution] if caution else []) + self.notes
+
+    @property
+    def iterations(self) -> int:
+        """What trial 0 counts to: more than `--iterations` where images are made one after the other."""
+        return trial_iterations(self.method, self.context, {})
+
+
+def trial_iterations(method: Method, context: Context, values: Mapping[str, Scalar]) -> int:
+    """What a trial with these values counts to; `--iterations` where they cannot be run, as the trial will say."""
+    try:
+        resolved = jobs.resolve(method, context, values)
+    except Exception:  # whatever a plug-in raises, it is that trial's failure and not the search's
+        return context.iterations
+    return method.total_iterations(context, resolved.model_dump())
 
 
 def prepare(config: StudyConfig) -> Plan:
@@ -145,13 +166,14 @@ def trials_at_once(config: StudyConfig) -> int:
 
 
 def check_nets(plan: Plan) -> None:
-    """Refuse a network that cannot take the images; hyperparameters whose names end in `net` name networks.
+    """Refuse a network that cannot take the images, be it an asset, or named by a hyperparameter that ends in `net`.
 
     Raises:
         ConfigError: which network, and what it needs.
     """
     settings = plan.method.defaults(plan.context).model_dump()
     own = [value for name, value in settings.items() if name.endswith("net") and isinstance(value, str)]
+    own += [spec.net for spec in plan.method.assets(plan.context)]
     for spec in {plan.config.evaluation.net, *(plan.config.confirm.nets or []), *own}:
         nets.build(
             spec,
@@ -184,7 +206,8 @@ def plan_for(
     resolved = config.replace(
         iterations=context.iterations, search={**config.search.model_dump(), "fix": dict(context.fixed)}
     )
-    return Plan(resolved, method, data, context, space, points, [*method.notes(context), *notes])
+    said = [*method.notes(context), *labels.cautions(method, context), *notes]
+    return Plan(resolved, method, data, context, space, points, said)
 
 
 def starting_points(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ class StudySearcher(Searcher):
         points: settings that come first; the first one is trial 0.
         sampler: `tpe` or `random`.
         seed: the study's seed.
-        iterations: length of a full trial.
+        iterations: length of a full trial, or a function of its values that says it.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class StudySearcher(Searcher):
         points: list[Point],
         sampler: str,
         seed: int,
-        iterations: int,
+        iterations: int | Callable[[Mapping[str, Scalar]], int],
     ) -> None:
         super().__init__(metric="val_accuracy", mode="max")
         self.study, self.space, self.total = study, space, trials
@@ -209,6 +209,7 @@ class StudySearcher(Searcher):
         drawn = self.space(trial, attributes.get("held"))
         values = {**drawn, **attributes.get("values", {})}
         fixed = self.space.context.fixed
+        length = self.iterations({**values, **fixed}) if callable(self.iterations) else self.iterations
         files.write_json(
             self.study.trial_folder(trial.number) / "hyperparameters.json",
             {
@@ -216,7 +217,7 @@ class StudySearcher(Searcher):
                 "source": attributes.get("source", "startup"),
                 "searched": {name: value for name, value in values.items() if name not in fixed},
                 "values": {**values, **fixed},
-                "iterations": self.iterations,
+                "iterations": length,
                 "seed": self.seed,
             },
         )

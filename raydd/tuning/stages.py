@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import shutil
 import signal
@@ -13,7 +14,7 @@ from raydd.errors import StageFailed
 from raydd.tuning import cluster, tasks
 from raydd.tuning.callback import StudyCallback
 from raydd.tuning.parent import common_tags
-from raydd.tuning.plan import Plan, plan_for
+from raydd.tuning.plan import Plan, plan_for, trial_iterations
 from raydd.tuning.searcher import StudySearcher
 
 if TYPE_CHECKING:
@@ -82,21 +83,19 @@ def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress
         points=plan.points,
         sampler=settings.sampler,
         seed=config.seed,
-        iterations=plan.context.iterations,
+        iterations=functools.partial(trial_iterations, plan.method, plan.context),
     )
     if searcher.left():
         slots = cluster.slots(ray, resources)
         concurrency = min(settings.concurrency or slots, searcher.left())
         progress.stage("search")
         progress.message(f"{min(concurrency, slots)} trials at once, {resources.cpus_per_trial} CPUs each")
-        progress.search_started(
-            trials=settings.trials, iterations=plan.context.iterations, unit=plan.method.unit
-        )
+        progress.search_started(trials=settings.trials, iterations=plan.iterations, unit=plan.method.unit)
         shutil.rmtree(study.folder / "ray", ignore_errors=True)
         share = {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
         bundle = {name: amount for name, amount in share.items() if amount}
         callback = StudyCallback(
-            study, tracker, progress, tags=common_tags(study, plan), iterations=plan.context.iterations
+            study, tracker, progress, tags=common_tags(study, plan), iterations=plan.iterations
         )
         tuner = tune.Tuner(
             tune.with_resources(DistillTrainable, tune.PlacementGroupFactory([bundle])),

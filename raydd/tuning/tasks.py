@@ -17,10 +17,17 @@ from raydd.distillation import baselines
 from raydd.errors import TrialDiverged
 from raydd.evaluation import equal_steps, evaluate, protocols
 from raydd.jobs import Job
-from raydd.registry import AssetSpec
+from raydd.registry import AssetSpec, Scalar
 from raydd.storage import DistilledSet
 from raydd.training import accuracies
 from raydd.tuning.studies import Study
+
+LABEL_RECIPE = (
+    "temperature",
+    "mixup",
+    "cutmix",
+    "teacher_mode",
+)  # of a set's recipe: how its labels are used
 
 # One study per worker process: the next task finds data and assets again.
 _jobs: dict[tuple[str, str, bool], Job] = {}
@@ -145,7 +152,8 @@ def distil_and_evaluate(
 
     A distillation that diverges is worth chance: it is a failure of the setting, and must not be left out.
     Where the study's epochs are not `steps` optimisation steps on this set, it is evaluated a second time, for
-    as many; where they are, nothing is computed twice.
+    as many; where they are, nothing is computed twice. On test data the pixels of a soft-label set are evaluated
+    with hard labels too, at the study's epochs.
 
     Args:
         folder: the study's folder.
@@ -159,31 +167,40 @@ def distil_and_evaluate(
             study's epochs only.
 
     Returns:
-        `result.json`: per net the accuracies (under `equal_steps` those of the second evaluation, if there is
-        one), and the seconds.
+        `result.json`: per net the accuracies (under `equal_steps` those of the second evaluation, under `hard` those
+        with hard labels, if there are any), what a soft-label set takes and rests on, and the seconds.
     """
     config = Study(folder).config
     begun = time.perf_counter()
     job = open_study_job(folder, config.confirm.fit if split == "test" else "train")
-    protocol = config.evaluation.protocol or job.method.protocol  # the study's, for every arm
-    if arm["baseline"] is None:
-        distilled, diverged = distil(job, arm, seed)
-    else:
-        distilled, diverged = real_images(job, arm["baseline"], seed, prepared), ""
+    protocol = config.evaluation.protocol or job.method.protocol_for(
+        job.context
+    )  # the study's, for every arm
     epochs = config.confirm.epochs or config.evaluation.epochs
-    distilled = distilled.with_recipe(protocol=protocol, net=nets[0], epochs=epochs)
+    recipe = {"protocol": protocol, "net": nets[0], "epochs": epochs}
+    if arm["baseline"] is None:
+        distilled, diverged = distil(job, arm, seed, recipe)
+    else:
+        distilled, diverged = real_images(job, arm["baseline"], seed, prepared, recipe), ""
+    soft = distilled.label_kind != "hard"
     where.mkdir(parents=True, exist_ok=True)
-    distilled.save(where / "distilled.safetensors", preview=where / "grid.png")
+    # The teacher stays in the study's assets, where `load` finds it: it may be larger than all sets of a report.
+    distilled.save(where / "distilled.safetensors", preview=where / "grid.png", teacher=False)
     seconds = time.perf_counter() - begun
 
-    def judged(last: int | None) -> dict[str, dict[str, Any]]:
+    def judged(last: int | None, labels: str | None = None) -> dict[str, dict[str, Any]]:
         if diverged:
-            return {net: chance(job, config, protocol, last) for net in nets}
+            regime = labels or ("soft" if soft else "hard")
+            return {net: chance(job, config, protocol, last, regime) for net in nets}
         if split == "test":
+            kind = {} if labels is None else {"labels": labels}
             Study(folder).count_test_reading(
-                stage="report", arm=arm["key"], seed=seed, nets=nets, epochs=last
+                stage="report", arm=arm["key"], seed=seed, nets=nets, epochs=last, **kind
             )
-        return {net: evaluate_net(distilled, job, net, config, protocol, seed, split, last) for net in nets}
+        return {
+            net: evaluate_net(distilled, job, net, config, protocol, seed, split, last, labels)
+            for net in nets
+        }
 
     figures = judged(epochs)
     if steps is not None:
@@ -192,12 +209,16 @@ def distil_and_evaluate(
         if again is not None:
             for net, second in judged(again).items():
                 figures[net]["equal_steps"] = second
+    if soft and split == "test" and arm["baseline"] in (None, "random"):
+        for net, second in judged(epochs, "hard").items():
+            figures[net]["hard"] = second
     result = {
         "seed": seed,
         "split": split,
         "diverged": diverged,
         "nets": figures,
         "bytes": (where / "distilled.safetensors").stat().st_size,
+        **(about_labels(distilled) if soft else {}),
         "distill_seconds": seconds,
         "seconds": time.perf_counter() - begun,
     }
@@ -205,29 +226,65 @@ def distil_and_evaluate(
     return result
 
 
-def distil(job: Job, arm: Mapping[str, Any], seed: int) -> tuple[DistilledSet, str]:
-    """The arm's distilled set, and why it diverged if it did; the initial images are returned then."""
+def distil(
+    job: Job, arm: Mapping[str, Any], seed: int, recipe: Mapping[str, Any]
+) -> tuple[DistilledSet, str]:
+    """The arm's distilled set, to be evaluated by `recipe`, and why it diverged if it did; the initial images are
+    returned then.
+    """
     if arm["method"] != job.method.name:
         job = job.of_method(arm["method"])
     distiller = job.distiller(arm["hyperparameters"], seed)
-    initial = distiller.distilled()
+    initial, why = distiller.distilled(), ""
     try:
         while distiller.progress < 1.0 - 1e-9:
             distiller.step()
     except TrialDiverged as error:
-        return initial, str(error)
-    return distiller.distilled(), ""
+        why = str(error)
+    distilled = (initial if why else distiller.distilled()).with_recipe(**recipe)
+    if (
+        distilled.label_kind == "stored"
+    ):  # for the batches of the set's own recipe, and of its number of epochs
+        distilled = labelled(job, arm["hyperparameters"], distilled)
+    return distilled, why
 
 
-def real_images(job: Job, baseline: str, seed: int, prepared: Mapping[str, Any] | None) -> DistilledSet:
-    """The baseline's set, with the recipe that the study's method is evaluated by."""
-    recipe = job.distiller({}, seed).distilled().recipe
+def real_images(
+    job: Job,
+    baseline: str,
+    seed: int,
+    prepared: Mapping[str, Any] | None,
+    recipe: Mapping[str, Any],
+) -> DistilledSet:
+    """The baseline's set, with the labels that the study's method gives its own, at its default setting and what is
+    fixed, and evaluated like them by `recipe`.
+    """
+    own = job.distiller({}, seed).distilled().recipe
     if baseline == "random":
-        return baselines.random_real(job.data, job.context, recipe, seed)
-    assert prepared is not None
-    facts = {name: prepared[name] for name in ("net", "epochs", "sha256")}
-    rows = prepared["rows"][baseline]
-    return baselines.selected_real(baseline, rows, facts, job.data, job.context, recipe)
+        images = baselines.random_real(job.data, job.context, own, seed)
+    else:
+        assert prepared is not None
+        facts = {name: prepared[name] for name in ("net", "epochs", "sha256")}
+        rows = prepared["rows"][baseline]
+        images = baselines.selected_real(baseline, rows, facts, job.data, job.context, own)
+    return labelled(job, {}, images.with_recipe(**recipe))
+
+
+def labelled(job: Job, hyperparameters: Mapping[str, Scalar], distilled: DistilledSet) -> DistilledSet:
+    """The set with the labels that the job's method gives its own; hard-label methods leave it as it is."""
+    model = jobs.resolve(job.method, job.context, hyperparameters)
+    return job.method.labelled(distilled, model, job.context, job.data, job.assets, job.device)
+
+
+def about_labels(distilled: DistilledSet) -> dict[str, Any]:
+    """What a reader of a soft-label result has to know: bytes apart, the teacher, and how labels were used."""
+    return {
+        "image_bytes": distilled.stored_bytes,
+        "label_bytes": distilled.label_bytes,
+        "teacher_bytes": distilled.teacher_bytes,
+        "labels": {name: distilled.label_facts[name] for name in ("kind", "teacher")},
+        "recipe": {name: distilled.recipe.get(name) for name in LABEL_RECIPE},
+    }
 
 
 def evaluate_net(
@@ -239,8 +296,12 @@ def evaluate_net(
     seed: int,
     split: str,
     epochs: int | None,
+    labels: str | None = None,
 ) -> dict[str, Any]:
-    """Accuracies of `confirm.repeats` networks of one architecture, and how they were trained."""
+    """Accuracies of `confirm.repeats` networks of one architecture, and how they were trained.
+
+    `labels` is `hard` where soft ones are to be left aside; None is what the set has.
+    """
     result = evaluate(
         distilled,
         job.data,
@@ -253,8 +314,9 @@ def evaluate_net(
         device=str(job.device),
         precision=job.compute.precision,
         compiled=job.compute.compiled,
+        labels=labels,
     )
-    return {
+    figures = {
         "values": list(result.values),
         "mean": result.mean,
         "net_sd": result.std,
@@ -263,9 +325,14 @@ def evaluate_net(
         "optimisation_steps": result.optimisation_steps,
         "label_regime": result.label_regime,
     }
+    if result.label_regime == "soft":
+        figures |= {"temperature": result.temperature, "teacher_accuracy": result.teacher_accuracy}
+    return figures
 
 
-def chance(job: Job, config: StudyConfig, protocol: str, epochs: int | None) -> dict[str, Any]:
+def chance(
+    job: Job, config: StudyConfig, protocol: str, epochs: int | None, regime: str = "hard"
+) -> dict[str, Any]:
     """What `evaluate_net` gives for a distillation that diverged: nothing is trained, and test is not read."""
     value = 1.0 / job.data.classes
     return {
@@ -275,5 +342,5 @@ def chance(job: Job, config: StudyConfig, protocol: str, epochs: int | None) -> 
         "protocol": protocol,
         "epochs": protocols.get(protocol).epochs if epochs is None else epochs,
         "optimisation_steps": 0,
-        "label_regime": "hard",
+        "label_regime": regime,
     }

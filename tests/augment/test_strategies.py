@@ -17,6 +17,9 @@ from raydd.seeding import generator
         ("idc:color_crop_cutout", augment.DiffAug, ("color", "crop", "cutout")),
         ("idc:none", augment.DiffAug, ()),
         ("idc:", augment.DiffAug, ()),
+        ("standard:crop_flip", augment.Standard, ("crop", "flip")),
+        ("standard:rrc_flip", augment.Standard, ("rrc", "flip")),
+        ("standard:none", augment.Standard, ()),
     ],
 )
 def test_a_strategy_names_the_augmentation(strategy: str, kind: type, ops: tuple[str, ...]) -> None:
@@ -26,7 +29,7 @@ def test_a_strategy_names_the_augmentation(strategy: str, kind: type, ops: tuple
     assert augment.build(built.strategy).ops == ops
 
 
-@pytest.mark.parametrize("strategy", ["", "none", "idc:none", "idc:"])
+@pytest.mark.parametrize("strategy", ["", "none", "idc:none", "idc:", "standard:none"])
 @pytest.mark.parametrize("samples", [None, 3])
 def test_no_op_is_the_identity_and_draws_nothing(strategy: str, samples: int | None) -> None:
     built, stream = augment.build(strategy), generator(0, "draw")
@@ -43,7 +46,7 @@ def test_no_op_is_the_identity_and_draws_nothing(strategy: str, samples: int | N
     [
         (
             "icd:color",
-            r"augmentation: unknown prefix 'icd': did you mean 'idc'\? \(allowed: idc\) in 'icd:color'",
+            r"augmentation: unknown prefix 'icd': did you mean 'idc'\? \(allowed: idc, standard\) in 'icd:color'",
         ),
         ("idc:colour", r"augmentation: unknown op 'colour': did you mean 'color'\?.* in 'idc:colour'"),
         ("idc:idc:color", r"augmentation: unknown op 'idc:color'.* in 'idc:idc:color'"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.table import plan, summary
+from benchmarks.table import measure, plan, summary
 from benchmarks.table.__main__ import command
 from raydd import files
 from raydd.errors import ConfigError
@@ -71,6 +71,34 @@ def test_rows_are_measured_once_each_and_the_same_command_goes_on(tmp_path: Path
     assert udd["bytes"] == 10 * 64 * 4 + 10 * 8 + 10 * 4 * 3 * 8
     assert set(udd["measures"]) == {"mue", "region_switch_rate", "border_share"}
     assert udd["mue"]["final"]["min_max"] == pytest.approx(udd["measures"]["mue"])
+
+
+@pytest.mark.integration
+def test_soft_labels_have_a_table_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = plan.Squeeze("convnet-bn", 1, "convnet-d1-w4-bn", 2)
+    monkeypatch.setattr(plan, "TEACHERS", {"ConvNet": tiny})
+    monkeypatch.setattr(measure, "TEACHERS", {"ConvNet": tiny})
+    path, home = tmp_path / "rows.jsonl", str(tmp_path / "home")
+    rows = ["--only", "*ConvNet*", "--only", "DM", "--only", "random real", "--ipc", "1"]
+    text = run(str(path), *TINY, "--home", home, *rows)
+    records = {row["row"]: row for row in files.read_jsonl(path) if row["seed"] == 0}
+    dwa, random = records["DWA, ConvNet"], records["random real, ConvNet's labels"]
+    assert [found["stage"] for found in dwa["evaluations"]] == ["initial", "final", "hard labels"]
+    assert [found["stage"] for found in random["evaluations"]] == ["final", "hard labels"]
+    accuracies = {
+        found.get("teacher_accuracy") for found in dwa["evaluations"] if found["stage"] != "hard labels"
+    }
+    assert len(accuracies) == 1
+    assert 0.0 < accuracies.pop() <= 1.0
+    assert (dwa["label_regime"], records["DM"]["label_regime"]) == ("soft", "hard")
+    assert dwa["bytes"] == 10 * 64 * 4 + 10 * 8
+    assert dwa["teacher_bytes"] == 4 * (4 * 9 + 4 + 4 * 4 + 4 * 16 * 10 + 10) + 8
+    hard, soft = text.split("Soft labels, given by a teacher")
+    assert "| DM |" in hard
+    assert "| DM |" not in soft
+    assert "| DWA, ConvNet |" in soft
+    assert "DWA, ConvNet" not in hard
+    assert "DWA, ConvNet - SRe2L, ConvNet" in soft
 
 
 def test_an_unknown_row_is_one_sentence(tmp_path: Path) -> None:

@@ -172,13 +172,15 @@ def test_distill_needs_a_place_it_can_write(tmp_path):
 def test_evaluate_prints_percent_and_says_whose_spread_it_is(made):
     result = evaluate(made[0], "--data", "digits")
     assert result.exit_code == 0, result.output
-    title, heads, _, row, caption = result.stdout.splitlines()
+    title, heads, _, row, caption, drop, size = result.stdout.splitlines()
     assert title == "set.safetensors: dm on digits, ipc 1, 3 iterations, seed 3"
-    assert heads.split()[:6] == ["net", "accuracy", "%", "net", "sd", "only"]
-    assert row.split()[0] == "convnet-w4"
-    assert row.split()[3:8] == ["2", "1", "2", "test", "dsa"]
-    assert row.split()[8] == "hard"
+    assert heads.split()[:8] == ["net", "labels", "accuracy", "%", "drop", "net", "sd", "only"]
+    assert row.split()[:2] == ["convnet-w4", "hard"]
+    assert row.split()[3] == "0.0"  # the network that the set was distilled with
+    assert row.split()[5:] == ["2", "1", "2", "test", "dsa"]
     assert caption.startswith("one distillation")
+    assert drop == "drop: points below convnet-w4, the network of the distillation, with the same labels"
+    assert size == "images: 2.6 kB"  # 10 images of 64 pixels in 4 bytes, and 10 labels in 8
 
 
 def test_evaluate_gives_json_with_fractions_for_every_net(made):
@@ -249,7 +251,8 @@ def test_readings_of_test_inside_a_study_are_counted(made, tmp_path):
     result = evaluate(inside, "--net", "convnet-w4,convnet-w8")
     assert "test data were read 2 times in study first" in result.stdout
     rows = files.read_jsonl(folder / "test_ledger.jsonl")
-    assert [(row["file"], row["net"]) for row in rows] == [
-        ("trials/0/distilled.safetensors", "convnet-w4"),
-        ("trials/0/distilled.safetensors", "convnet-w8"),
+    where = "trials/0/distilled.safetensors"
+    assert [(row["file"], row["net"], row["labels"]) for row in rows] == [
+        (where, "convnet-w4", "hard"),
+        (where, "convnet-w8", "hard"),
     ]

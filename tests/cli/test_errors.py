@@ -64,7 +64,7 @@ def test_an_unknown_study_is_named_with_the_home(tmp_path):
     [
         (
             ["iidd"],
-            "error: method: unknown method 'iidd': did you mean 'iid'? (allowed: dm, idc, idm, iid, udd)\n",
+            "error: method: unknown method 'iidd': did you mean 'iid'? (allowed: dm, dwa, idc, idm, iid, sre2l, udd)\n",
         ),
         (["iid", "--name", "My Study"], "error: name: 'My Study' must be lower-case letters"),
         (["iid", "--trials", "0"], "error: search.trials: should be greater than or equal to 1, got 0\n"),

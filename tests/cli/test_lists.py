@@ -24,7 +24,16 @@ def test_methods_as_json():
     assert set(rows) == set(registry.names())
     assert (rows["iid"]["base"], rows["dm"]["base"], rows["iid"]["protocol"]) == ("dm", None, "dsa")
     bases = {name: row["bases"] for name, row in rows.items()}
-    assert bases == {"dm": [], "idm": [], "idc": [], "iid": ["dm", "idm"], "udd": ["idc"]}
+    expected = {
+        "dm": [],
+        "idm": [],
+        "idc": [],
+        "sre2l": [],
+        "iid": ["dm", "idm"],
+        "udd": ["idc"],
+        "dwa": ["sre2l"],
+    }
+    assert bases == expected
 
 
 PROBLEM = (

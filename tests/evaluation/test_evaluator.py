@@ -196,23 +196,6 @@ def test_test_images_are_normalised_as_the_set_was(distilled: DistilledSet, data
     assert quick(distilled, other) == quick(distilled, data)
 
 
-class Soft(DistilledSet):
-    """A set that carries soft labels: the class with 0.8, the others with 0.1."""
-
-    def soft_labels(self) -> torch.Tensor:
-        return 0.1 + 0.7 * torch.nn.functional.one_hot(self.targets, 3).float()
-
-
-def test_soft_labels_are_used_where_the_set_has_them(distilled: DistilledSet, data: DataSplits) -> None:
-    soft = Soft(distilled.pixels, distilled.targets, distilled.manifest)
-    found = quick(soft, data, repeats=1)
-    assert found.label_regime == "soft"
-    net = nets.build(NET, channels=1, size=8, classes=3, generator=generator(0, "evaluation/net", 0))
-    recipe = Recipe(epochs=7, decay_epochs=(4,), augmentation=data.augmentation)
-    fit(net, TensorSource(soft.images(), soft.soft_labels()), recipe, CPU, seed=0, purpose="evaluation/0")
-    assert found.values == (accuracies([net], data.test, data.normalisation, CPU)[0],)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from raydd.evaluation import PROTOCOLS, names, protocols
 
 
 def test_names_are_sorted() -> None:
-    assert names() == ["dc", "dsa", "idc"]
+    assert names() == ["dc", "dsa", "dwa-imagenet", "idc", "sre2l-cifar", "sre2l-imagenet", "sre2l-tiny"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,88 @@ def test_a_sets_own_cutmix_goes_before_the_protocols_and_dc_and_dsa_never_mix() 
         assert [PROTOCOLS[name].recipe("", 5, own).cutmix for own in (None, 0.0, 1.0)] == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", ["dc", "dsa", "idc"])
+SRE2L: dict[str, dict[str, Any]] = {
+    "sre2l-cifar": {
+        "epochs": 400,
+        "batch": 128,
+        "lr": 1e-3,
+        "weight_decay": 0.01,
+        "optimiser": "adamw",
+        "mixup": 0.8,
+        "temperature": 30.0,
+    },
+    "sre2l-tiny": {
+        "epochs": 200,
+        "batch": 64,
+        "lr": 0.2,
+        "weight_decay": 1e-4,
+        "cutmix": 1.0,
+        "warmup": 5,
+        "temperature": 20.0,
+        "temperature_squared": True,
+    },
+    "sre2l-imagenet": {
+        "epochs": 300,
+        "batch": 1024,
+        "lr": 1e-3,
+        "weight_decay": 0.01,
+        "cutmix": 1.0,
+        "optimiser": "adamw",
+        "decay_matrices_only": True,
+        "temperature": 20.0,
+    },
+}
+SRE2L["dwa-imagenet"] = {**SRE2L["sre2l-imagenet"], "batch": 128}
+
+
+@pytest.mark.parametrize("name", list(SRE2L))
+def test_sre2l_and_dwa_train_as_their_scripts_do(name: str) -> None:
+    assert PROTOCOLS[name].recipe("standard:crop_flip").to_json() == {
+        "momentum": 0.9,
+        "decay_epochs": [],
+        "decay": 0.1,
+        "augmentation": "standard:crop_flip",
+        "schedule": "cosine",
+        **SRE2L[name],
+    }
+    assert PROTOCOLS[name].recipe("standard:rrc_flip", 17).epochs == 17
+
+
+def test_a_short_training_on_tiny_imagenet_rises_for_half_of_its_epochs() -> None:
+    protocol = PROTOCOLS["sre2l-tiny"]
+    assert [protocol.recipe("", epochs).warmup for epochs in (1, 2, 3, 9, 10, 11, 200)] == [
+        0,
+        1,
+        1,
+        4,
+        5,
+        5,
+        5,
+    ]
+    rates = [protocol.recipe("", 10).rate(epoch) for epoch in range(10)]
+    assert rates[:6] == pytest.approx([0.002, 0.0416, 0.0812, 0.1208, 0.1604, 0.2])
+    assert rates[9] == pytest.approx(0.2 * (1 + math.cos(math.pi * 4 / 5)) / 2)
+
+
+def test_what_a_set_says_of_mixing_and_temperature_goes_before_the_protocols() -> None:
+    cifar, tiny = PROTOCOLS["sre2l-cifar"], PROTOCOLS["sre2l-tiny"]
+    recipe = cifar.recipe("", 5, cutmix=0.5, mixup=0.3, temperature=4.0)
+    assert (recipe.cutmix, recipe.mixup, recipe.temperature) == (0.0, 0.3, 4.0)
+    recipe = tiny.recipe("", 5, 0.5, 0.3, 4.0)
+    assert (recipe.cutmix, recipe.mixup, recipe.temperature) == (0.5, 0.0, 4.0)
+    assert cifar.recipe("", 5, mixup=0.0).mixup == 0.0
+    recipe = PROTOCOLS["dsa"].recipe("", 5, 0.5, 0.3, 4.0)
+    assert (recipe.cutmix, recipe.mixup, recipe.temperature) == (0.0, 0.0, 4.0)
+
+
+def test_a_temperature_or_an_alpha_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"temperature: must be above 0 and finite, got 0\.0"):
+        PROTOCOLS["sre2l-cifar"].recipe("", temperature=0.0)
+    with pytest.raises(ConfigError, match=r"mixup: must be at least 0 and finite, got -1\.0"):
+        PROTOCOLS["sre2l-cifar"].recipe("", mixup=-1.0)
+
+
+@pytest.mark.parametrize("name", ["dc", "dsa", "idc", "sre2l-cifar", "sre2l-tiny"])
 @pytest.mark.parametrize("images", [1, 10, 64, 65, 200, 256, 257, 1000])
 def test_the_epochs_for_a_number_of_steps_are_those_that_come_nearest(name: str, images: int) -> None:
     protocol = PROTOCOLS[name]
@@ -125,6 +207,7 @@ def test_less_than_one_step_is_refused() -> None:
 
 def test_an_unknown_protocol_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown protocol 'dsaa': did you mean 'dsa'\? \(allowed: dc, dsa, idc\)"
+        ConfigError,
+        match=r"unknown protocol 'dsaa': did you mean 'dsa'\? \(allowed: dc, dsa, dwa-imagenet, idc, sre2l",
     ):
         protocols.get("dsaa")

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from raydd import DistilledSet, files
+from raydd import DistilledSet, files, registry
 from raydd import config as configuration
 from raydd.cli import main
 from raydd.tuning import Study
@@ -284,7 +284,6 @@ TINY = {
     "confirm.max_report_seeds": 2,
     "confirm.repeats": 1,
     "confirm.baseline_epochs": 1,
-    "confirm.baselines": "[random, herding]",
 }
 TINY_SEARCH = (
     "--data digits --ipc 2 --iterations 4 --trials 2 --net convnet-w8 --eval-epochs 6 --eval-repeats 1"
@@ -297,10 +296,13 @@ def searched(tmp_path_factory):
     """`searched(method, **fix)`: a tiny study on digits by `raydd search`, its report and its MLflow runs."""
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
 
-    def search(method, **fix):
+    def search(method, baselines="[random, herding]", **fix):
         home = tmp_path_factory.mktemp(method)
-        settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
-        fixed = [word for name, value in {**SHORT, **fix}.items() for word in ("--fix", f"{name}={value}")]
+        tiny = {**TINY, "confirm.baselines": baselines}
+        settings = [word for name, value in tiny.items() for word in ("--set", f"{name}={value}")]
+        known = registry.get(method).hyperparameters.model_fields
+        own = {name: value for name, value in SHORT.items() if name in known}
+        fixed = [word for name, value in {**own, **fix}.items() for word in ("--fix", f"{name}={value}")]
         line = ["search", method, *TINY_SEARCH.split(), "--home", str(home), *fixed, *settings]
         result = subprocess.run(command(*line), capture_output=True, text=True, timeout=300, env=environment)
         assert result.returncode == 0, result.stdout + result.stderr
@@ -391,6 +393,53 @@ def test_iid_on_idm_is_searched_and_compared_with_idm(searched):
 
     figures = evaluated(study)
     assert (figures["protocol"], figures["optimisation_steps"]) == ("dsa", 2)
+
+
+def test_dwa_is_searched_under_one_teacher_and_judged_with_hard_labels_too(searched, tmp_path):
+    teacher = {"teacher": "convnet-d1-w8-bn", "teacher_epochs": 2}
+    study, report, runs = searched("dwa", baselines="[random, herding, full]", **teacher)
+    check_complete(study, runs)
+    _, parent, children = runs
+    assert {run.data.tags["raydd.labels"] for run in (parent, *children)} == {"soft"}
+    assert {run.data.tags["raydd.teacher_pretrained"] for run in (parent, *children)} == {"false"}
+    for trial in study.trials():  # every image of a class is recovered after the one before it
+        length = trial.values["recover_iterations"]
+        assert (trial.iteration, trial.iterations) == (2 * length, 2 * length)
+        assert (
+            DistilledSet.load(study.trial_folder(trial.number) / "distilled.safetensors").label_kind
+            == "online"
+        )
+
+    arms = {arm["name"]: arm for arm in report["arms"]}
+    assert set(arms) - {"default"} == {"winner", "base", "random", "herding", "full"}
+    assert arms["base"]["method"] == "sre2l"
+    soft = {name: arm for name, arm in arms.items() if name != "full"}
+    assert {arm["label_regime"] for arm in soft.values()} == {"soft"} == {report["label_regime"]}
+    assert len({arm["teacher"]["sha256"] for arm in soft.values()}) == 1
+    assert len(list(study.assets.glob("teacher-*"))) == 1
+    assert {arm["label_kind"] for arm in soft.values()} == {"online"}
+    assert {name for name, arm in soft.items() if arm["hard"] is None} == {"herding"}
+    winner = arms["winner"]
+    assert winner["hlr"]["mean"] == pytest.approx(arms["full"]["mean"] - winner["hard"]["mean"])
+    difference = next(one for one in report["differences"] if (one["a"], one["b"]) == ("winner", "random"))
+    assert winner["ior"]["mean"] == pytest.approx(difference["mean"])
+    assert not [one for one in report["differences"] if "full" in (one["a"], one["b"])]
+    # two seeds, with both labels for all but herding; full data are one reading
+    assert study.test_readings() == report["test_readings"] == 2 * 2 * (len(soft) - 1) + 2 + 1
+    assert parent.data.metrics["confirmed/hard_test_accuracy"] == pytest.approx(winner["hard"]["mean"])
+    assert parent.data.metrics["random/test_accuracy"] == pytest.approx(arms["random"]["mean"])
+
+    shown = CliRunner().invoke(main, ["show", "dwa-digits-ipc2", "--home", str(study.home)])
+    assert "Hard labels: the same pixels, by the same protocol" in shown.stdout
+    assert "Teacher: convnet-d1-w8-bn, trained 2 epochs on the training images" in shown.stdout
+
+    away = tmp_path / "away.safetensors"  # where no assets lie above it
+    away.write_bytes((study.folder / "distilled.safetensors").read_bytes())
+    assert DistilledSet.load(away).teacher.facts == {
+        name: value for name, value in winner["teacher"].items() if name != "test_accuracy"
+    }
+    figures = evaluated(study)
+    assert (figures["protocol"], figures["label_regime"], figures["epochs"]) == ("sre2l-cifar", "soft", 1)
 
 
 @pytest.fixture(scope="module")

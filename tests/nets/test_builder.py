@@ -8,12 +8,42 @@ from raydd.errors import ConfigError
 from raydd.seeding import generator
 
 
-def test_names_are_convnet_and_resnet18() -> None:
-    assert nets.names() == ["convnet", "resnet18"]
+def test_names_are_those_of_the_fields_tables() -> None:
+    assert nets.names() == [
+        "alexnet",
+        "convnet",
+        "densenet121",
+        "efficientnet_b0",
+        "lenet",
+        "mlp",
+        "mobilenet_v2",
+        "resnet101",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "shufflenet_v2_x0_5",
+        "shufflenet_v2_x1_0",
+        "vgg11",
+        "vgg16",
+        "vit_small",
+    ]
 
 
 @pytest.mark.parametrize(
-    "spec", ["convnet", "convnet-w32", "convnet-d2-w64", "convnet-w64-d2", "resnet18-w16"]
+    "spec",
+    [
+        "convnet",
+        "convnet-w32",
+        "convnet-d2-w64",
+        "convnet-w64-d2",
+        "convnet-d3-bn-w64",
+        "resnet18-w16",
+        "resnet18-bn-w16",
+        "resnet50-w16-bn",
+        "vgg11-bn",
+        "alexnet-bn",
+        "mlp-w64",
+    ],
 )
 def test_a_good_specification_is_accepted(spec: str) -> None:
     nets.validate(spec)
@@ -22,10 +52,10 @@ def test_a_good_specification_is_accepted(spec: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("convnt", r"net: unknown net 'convnt': did you mean 'convnet'\? \(allowed: convnet, resnet18\)"),
+        ("convnt", r"net: unknown net 'convnt': did you mean 'convnet'\? \(allowed: alexnet, convnet, "),
         ("", "unknown net ''"),
         ("ConvNet", "unknown net 'ConvNet'"),
-        ("convnet-x3", "bad option 'x3' in 'convnet-x3'; convnet takes -dN .* and -wN"),
+        ("convnet-x3", "bad option 'x3' in 'convnet-x3'; convnet takes -dN .*, -wN .* and -bn"),
         ("convnet-w", "bad option 'w'"),
         ("convnet-", "bad option ''"),
         ("convnet-w0", "bad option 'w0'"),
@@ -33,7 +63,12 @@ def test_a_good_specification_is_accepted(spec: str) -> None:
         ("convnet-w-3", "bad option 'w'"),
         ("convnet-w32-w64", "bad option 'w64'.*each once"),
         ("convnet-w٣", "bad option 'w٣'"),
-        ("resnet18-d2", "bad option 'd2' in 'resnet18-d2'; resnet18 takes -wN"),
+        ("resnet18-d2", r"bad option .d2. in .resnet18-d2.; resnet18 takes -wN \(width, 1 to 1024\) and -bn"),
+        ("resnet18-bn-bn", "bad option .bn. in .resnet18-bn-bn.; .*each once"),
+        ("resnet18-bn4", "bad option .bn4."),
+        ("mlp-bn", r"bad option .bn. in .mlp-bn.; mlp takes -wN \(width, 1 to 4096\), once"),
+        ("alexnet-w3", r"bad option .w3. in .alexnet-w3.; alexnet takes -bn \(batch norm\), once"),
+        ("densenet121-bn", "bad option .bn. in .densenet121-bn.; densenet121 takes no options"),
     ],
 )
 def test_a_bad_specification_is_refused_in_one_sentence(spec: str, message: str) -> None:
@@ -54,3 +89,23 @@ def test_the_order_of_options_does_not_matter() -> None:
 def test_impossible_images_are_refused(channels: int, size: int, classes: int) -> None:
     with pytest.raises(ConfigError, match=f"got {channels}, {size} px and {classes}"):
         nets.build("convnet", channels=channels, size=size, classes=classes, generator=generator(0, "x"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("convnet", True),
+        ("convnet-d2-bn", False),
+        ("resnet18-w16", True),
+        ("resnet18-bn-w16", False),
+        ("vit_small", True),
+        ("mobilenet_v2", False),
+    ],
+)
+def test_per_image_is_read_from_the_specification(spec: str, expected: bool) -> None:
+    assert nets.per_image(spec) is expected
+
+
+def test_per_image_refuses_what_validate_refuses() -> None:
+    with pytest.raises(ConfigError, match="unknown net 'resnet19'"):
+        nets.per_image("resnet19-bn")

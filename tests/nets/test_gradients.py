@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,9 @@ from torch import Tensor
 
 from raydd import nets
 from raydd.devices import Compute
+from raydd.errors import ConfigError
 from raydd.nets import GradientPasses, Network, convnet_gradients
+from raydd.nets.vit import ViT
 from raydd.seeding import generator
 
 CPU = torch.device("cpu")
@@ -277,3 +281,25 @@ def test_compiled_real_gradients_in_bfloat16_are_near(spec: str) -> None:
     ):
         assert one.dtype == torch.float32
         assert 1e-3 < error(one, other) < 2 * error(by_eager, other)
+
+
+def small_vit() -> Network:
+    net = ViT(3, 8, CLASSES, width=8, depth=2, heads=2)
+    nets.initialise(net, generator(0, "net"))
+    return net.double()
+
+
+@pytest.mark.parametrize("make", [lambda: small("lenet"), lambda: small("vgg11-w2"), small_vit])
+def test_other_architectures_can_be_matched_too(make: Callable[[], Network]) -> None:
+    net, (images, targets) = make(), batch(2)
+    images.requires_grad_()
+    found, expected = passes().synthetic(net, images, targets), plain(net, images, targets)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+    derivatives = [image_gradient(results, net, images) for results in (found, expected)]
+    torch.testing.assert_close(*derivatives, rtol=1e-9, atol=1e-11)
+
+
+def test_a_network_without_convolutions_is_refused() -> None:
+    net, (images, targets) = small("mlp-w4"), batch(2)
+    with pytest.raises(ConfigError, match="weights of convolutions, and MLP has none"):
+        passes().real(net, images, targets)

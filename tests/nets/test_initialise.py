@@ -64,5 +64,13 @@ def test_a_network_can_be_filled_again_in_place() -> None:
 
 
 def test_an_unknown_layer_is_refused_rather_than_left_uninitialised() -> None:
-    with pytest.raises(TypeError, match="BatchNorm2d"):
-        nets.initialise(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), generator(0, "test"))
+    with pytest.raises(TypeError, match="PReLU"):
+        nets.initialise(nn.Sequential(nn.Conv2d(1, 2, 3), nn.PReLU(2)), generator(0, "test"))
+
+
+def test_positions_are_normal_with_deviation_0_02() -> None:
+    net = nets.build("vit_small", channels=3, size=64, classes=10, generator=generator(0, "test"))
+    positions = net.positions.weight.detach()
+    assert positions.shape == (256, 384)
+    assert float(positions.std()) == pytest.approx(0.02, rel=0.02)
+    assert float(positions.mean()) == pytest.approx(0.0, abs=3e-4)

@@ -121,3 +121,21 @@ def test_the_filling_of_the_last_part_changes_no_bit_and_compiles_nothing_more()
         assert torch.equal(run.logits(net, images(8)[:5]), whole[:5])
         assert torch.equal(run.logits(net, images(8)[:3]), whole[:3])
     assert counters["stats"]["unique_graphs"] == before
+
+
+@pytest.mark.parametrize("part", [3, 10])
+@pytest.mark.parametrize(("temperature", "scale"), [(20.0, 400.0), (0.5, 3.0), (1.0, 2.0), (30.0, 1.0)])
+def test_temperature_and_scale_are_those_of_the_loss(part: int, temperature: float, scale: float) -> None:
+    net, x = small().double(), images(10).double()
+    targets = F.softmax(torch.randn(10, 3, generator=generator(0, "soft")), 1).double()
+    returned = passes(part).backward(net, x, targets, temperature=temperature, scale=scale)
+
+    logits = net(x)
+    total = torch.zeros((), dtype=torch.float64)
+    for i in range(10):
+        powers = torch.exp(logits[i] / temperature)
+        total = total - sum(targets[i, c] * torch.log(powers[c] / powers.sum()) for c in range(3))
+    expected = torch.autograd.grad(scale * total / 10, list(net.parameters()))
+    for parameter, gradient in zip(net.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(returned, logits.detach())  # as they are, not divided

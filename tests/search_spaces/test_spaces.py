@@ -14,7 +14,7 @@ from raydd.distillation.windows import windows
 from raydd.errors import ArtifactError
 from raydd.formation import cells_spec, check_decode
 from raydd.registry import Context
-from search_spaces import cells, dm, idc, idm, iid, udd
+from search_spaces import cells, dm, dwa, idc, idm, iid, sre2l, udd
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -91,9 +91,12 @@ def test_what_is_fixed_or_without_effect_is_not_suggested(fixed: dict, searched:
     assert seen == searched
 
 
-@pytest.mark.parametrize("method", [dm, idc, idm, iid, udd])
+@pytest.mark.parametrize("method", [dm, dwa, idc, idm, iid, sre2l, udd])
 @pytest.mark.parametrize("ipc", [1, 10, 50, 100])
-@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "svhn", "mnist", "fashionmnist", "digits"])
+@pytest.mark.parametrize(
+    "dataset",
+    ["cifar10", "cifar100", "svhn", "mnist", "fashionmnist", "digits", "tinyimagenet", "imagenet"],
+)
 def test_published_points_replay_through_the_space_unchanged(method: Any, dataset: str, ipc: int) -> None:
     where = context(dataset, ipc)
     for point in method.points(where):
@@ -337,7 +340,10 @@ def test_the_name_of_trial_0_admits_what_was_fixed_otherwise() -> None:
     assert label == "published setting, with lambda_cc=0.2"
 
 
+NAMES = ("cells", "dm", "dwa", "idc", "idm", "iid", "sre2l", "udd")
+
+
 def test_spaces_need_no_torch() -> None:
-    modules = ", ".join(f"search_spaces.{name}" for name in ("cells", "dm", "idc", "idm", "iid", "udd"))
+    modules = ", ".join(f"search_spaces.{name}" for name in NAMES)
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

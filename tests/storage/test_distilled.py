@@ -170,7 +170,7 @@ def test_the_preview_beside_it_shows_one_row_per_class(distilled: DistilledSet, 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"schema": 1}, r"has schema 1; this version of raydd reads schema 2$"),
+        ({"schema": 1}, r"has schema 1; this version of raydd reads schemas 2 and 3$"),
         (
             {"ipc": 5},
             r"holds pixels of shape \(6, 3, 8, 8\) and 6 labels, but its manifest says \(15, 3, 8, 8\)$",

@@ -83,7 +83,7 @@ def test_a_manifest_tells_how_pixels_are_stored_and_decoded(data: DataSplits) ->
         )
 
     plain = facts()
-    assert (plain["schema"], plain["pixels"], plain["decode"]) == (2, "normalised", IDENTITY)
+    assert (plain["schema"], plain["pixels"], plain["decode"]) == (3, "normalised", IDENTITY)
     unit = facts(decode=cells_spec(2), pixels="unit")
     assert {key for key in unit if unit[key] != plain[key]} == {"pixels", "decode"}
     assert (unit["pixels"], unit["decode"]) == ("unit", {"kind": "cells", "factor": 2, "form": "single"})

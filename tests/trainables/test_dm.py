@@ -59,6 +59,13 @@ def test_values_out_of_bounds_and_unknown_names_are_refused(values: dict) -> Non
 def test_unknown_nets_and_augmentations_are_named_at_once() -> None:
     with pytest.raises(ConfigError, match=r"net: unknown net 'convnett': did you mean 'convnet'\?"):
         DMHyperparameters(net="convnett")
+    with pytest.raises(
+        ConfigError, match=r"net: .resnet18-bn. has batch norm, .*matching takes networks without"
+    ):
+        DMHyperparameters(net="resnet18-bn")
+    with pytest.raises(ConfigError, match=r"net: .mobilenet_v2. has batch norm"):
+        DMHyperparameters(net="mobilenet_v2")
+    assert DMHyperparameters(net="vgg11").net == "vgg11"
     with pytest.raises(ConfigError, match=r"augmentation: unknown op 'flop': did you mean 'flip'\?"):
         DMHyperparameters(augmentation="color_flop")
 

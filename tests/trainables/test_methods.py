@@ -17,7 +17,7 @@ from PIL import Image
 from raydd import registry
 from raydd.data import DataSplits, load_data
 from raydd.devices import Compute
-from raydd.distillation import DM, IDC, IDM, IID, UDD
+from raydd.distillation import DM, DWA, IDC, IDM, IID, UDD, SRe2L
 from raydd.files import file_digest
 from raydd.registry import Context, Method
 from raydd.storage import AssetStore, DistilledSet
@@ -51,6 +51,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "proxy_net": "convnet-w4",
         "proxy_epochs": 1,
     },
+    "sre2l": {"teacher": "convnet-d1-w4-bn", "teacher_epochs": 1, "recover_iterations": 1},
+    "dwa": {"teacher": "convnet-d1-w4-bn", "teacher_epochs": 1, "recover_iterations": 1, "k": 2},
 }
 
 
@@ -165,6 +167,12 @@ def test_the_distillers_are_those_of_the_methods(tmp_path: Path) -> None:
     values = registry.get("udd").defaults(context)
     assert isinstance(registry.get("udd").distiller(values, context, data, store, 0, CPU), UDD)
     assert [path.name.split("-")[0] for path in tmp_path.iterdir() if path.is_dir()] == ["features"]
+    for name, kind in (("sre2l", SRe2L), ("dwa", DWA)):
+        context = context_of(data, name, ipc=1)
+        values = registry.get(name).defaults(context)
+        assert type(registry.get(name).distiller(values, context, data, store, 0, CPU)) is kind
+    folders = sorted(path.name.split("-")[0] for path in tmp_path.iterdir() if path.is_dir())
+    assert folders == ["features", "teacher"]  # the two share a teacher
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))

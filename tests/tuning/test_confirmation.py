@@ -7,7 +7,7 @@ import raydd
 from raydd import config as configuration
 from raydd import files, registry
 from raydd.errors import ConfigError
-from raydd.tuning import confirmation
+from raydd.tuning import confirmation, summary
 from raydd.tuning.plan import plan_for
 from raydd.tuning.studies import Study
 
@@ -192,9 +192,9 @@ def test_coresets_are_compared_with_the_winner_and_full_data_with_nothing(tmp_pa
 def test_coresets_are_a_family_of_their_own():
     pairs = [("winner", "base"), ("winner", "herding"), ("winner", "random"), ("winner", "k_center")]
     pairs.append(("base", "random"))
-    adjusted = confirmation.holm_in_families(pairs, [0.02, 0.03, 0.01, 0.04, 0.03])
+    adjusted = summary.holm_in_families(pairs, [0.02, 0.03, 0.01, 0.04, 0.03])
     assert adjusted == pytest.approx([0.04, 0.06, 0.03, 0.06, 0.04])
-    assert confirmation.holm_in_families([], []) == []
+    assert summary.holm_in_families([], []) == []
 
 
 def test_the_base_is_the_one_that_the_fixed_values_choose_and_keeps_those_it_has():
@@ -235,6 +235,8 @@ def test_differences_are_those_at_equal_steps_and_rows_carry_both(tmp_path):
     arms = confirmation.report_arms(study, plan, 0)
     assert [arm.name for arm in arms] == ["winner", "base", "random"]
     runs = {"0": results([0.6, 0.62, 0.64]), "base": results([0.5, 0.5, 0.53]), "random": results([0.2] * 3)}
+    for result in [one for of_arm in runs.values() for one in of_arm]:
+        result["nets"][NET]["protocol"] = "idc"
     for key, means in {"base": [0.58, 0.59, 0.63], "random": [0.3, 0.34, 0.35]}.items():
         for result, again in zip(runs[key], results(means)):
             second = {**again["nets"][NET], "epochs": 17, "optimisation_steps": 119}

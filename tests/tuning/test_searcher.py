@@ -252,3 +252,10 @@ def test_a_point_that_leaves_a_name_open_does_not_tell_the_sampler_a_draw(tmp_pa
     search.suggest("a")
     assert search.optuna.trials[0].params == {"x": 0.25}
     assert drawn(tmp_path, 0)["values"]["y"] == 0.0
+
+
+def test_the_length_of_a_trial_may_follow_its_values(tmp_path):
+    search = searcher(tmp_path, y=0.5)
+    search.iterations = lambda values: round(100 * values["x"]) + round(2 * values["y"])
+    search.suggest("a")
+    assert drawn(tmp_path, 0)["iterations"] == 25 + 1  # what is fixed is seen too

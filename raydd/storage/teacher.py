@@ -1,0 +1,73 @@
+"""`Teacher`: the network whose soft labels a distilled set is used with, and where its weights are found again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from raydd import nets
+from raydd.nets import Network
+from raydd.storage.weights import MODEL, load_into, member
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained network as data: what it is, and its weights.
+
+    Attributes:
+        net: network specification.
+        state: weights and buffers by name, on the CPU.
+        facts: JSON-able: `asset` (its folder's name), `sha256` of the asset's file, `net`, `epochs` that it was
+            trained for here (0 with weights that came from elsewhere), `train_accuracy` in [0, 1], and
+            `pretrained`: whether its weights came from elsewhere, so that it may have seen other images than train.
+    """
+
+    net: str
+    state: dict[str, torch.Tensor]
+    facts: dict[str, Any]
+
+    def network(self, channels: int, size: int, classes: int) -> Network:
+        """The network: on the CPU, frozen, in eval mode, and nobody else's.
+
+        Args:
+            channels, size, classes: of the images that it was trained on; size is the side in pixels.
+
+        Raises:
+            ArtifactError: the weights do not fit such images.
+        """
+        net = nets.build(self.net, channels=channels, size=size, classes=classes, generator=torch.Generator())
+        load_into(net, self.state, f"the teacher {self.net}")
+        return net.requires_grad_(False).eval()
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the weights and buffers."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.state.values())
+
+
+def find(facts: Mapping[str, Any], file: Path) -> Teacher | None:
+    """The teacher of a set that lies in a home: `assets/<asset>/model.safetensors` in any folder above the file.
+
+    Args:
+        facts: see `Teacher`.
+        file: the set's.
+
+    Returns:
+        None where no such file is there, or only files with another sha256.
+    """
+    name = facts["asset"]
+    if Path(name).name != name:  # a file from elsewhere must not lead out of `assets`
+        return None
+    for folder in file.absolute().parents:
+        path = folder / "assets" / name / MODEL
+        if path.is_file():
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == facts["sha256"]:
+                return Teacher(facts["net"], member(safetensors.torch.load(content), 0), dict(facts))
+    return None

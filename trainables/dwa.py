@@ -1,0 +1,87 @@
+"""DWA as raydd searches it: its hyperparameters, and where its space, settings and distiller are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from raydd.errors import SpaceError
+from raydd.registry import Context, Distiller
+from search_spaces import dwa as spaces
+from trainables.dm import forward
+from trainables.sre2l import SRe2LHyperparameters, SRe2LMethod, relabelling, squeeze
+
+if TYPE_CHECKING:
+    import torch
+
+    from raydd.data import DataSplits
+    from raydd.storage import AssetStore
+
+TRAINING = 3  # forward passes that a step of ascent is worth
+
+
+class DWAHyperparameters(SRe2LHyperparameters):
+    """Every number of DWA and of SRe2L, on which it stands; the defaults are the authors' for CIFAR.
+
+    Attributes:
+        rho: how far the weights are moved at the most, >= 0; 0 leaves them.
+        k: steps of it, >= 1.
+    """
+
+    rho: Annotated[float, Field(ge=0.0)] = 0.015
+    k: Annotated[int, Field(ge=1)] = 12
+    lambda_var: Annotated[float, Field(ge=0.0)] = 0.11
+    coupled: bool = False
+    init: Literal["noise", "real"] = "real"
+
+
+class DWAMethod(SRe2LMethod):
+    """Directed weight adjustment on SRe2L."""
+
+    name = "dwa"
+    title = "DWA: directed weight adjustment on SRe2L"
+    reference = (
+        "Du et al.: Diversity-Driven Synthesis by Directed Weight Adjustment, NeurIPS 2024, 2409.17612"
+    )
+    base = "sre2l"
+    spaces = spaces
+    model: type[SRe2LHyperparameters] = DWAHyperparameters
+    imagenet_protocol: ClassVar[str] = "dwa-imagenet"
+
+    def check(self, context: Context, values: Mapping[str, Any]) -> None:
+        """Refuse what SRe2L refuses, and several ids at once."""
+        super().check(context, values)
+        if values["ids_at_once"] > 1:
+            raise SpaceError(
+                f"ids_at_once: {values['ids_at_once']} ids would need as many teachers, because dwa adjusts "
+                "the weights for every id; allowed is 1"
+            )
+
+    def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
+        """SRe2L's, and the ascent, shared by the iterations that follow it."""
+        chosen = DWAHyperparameters.model_validate(dict(values))
+        steps = chosen.k / chosen.length(context) if chosen.rho > 0 else 0.0
+        ascent = TRAINING * steps * self.images_a_step(context, chosen) * forward(chosen.teacher, context)
+        return super().gigaflops(context, values) + ascent
+
+    def distiller(
+        self,
+        hyperparameters: BaseModel,
+        context: Context,
+        data: DataSplits,
+        assets: AssetStore,
+        seed: int,
+        device: torch.device,
+    ) -> Distiller:
+        """A distiller at iteration 0; the teacher is trained if it is not there."""
+        from raydd.distillation import DWA as Distillation
+
+        assert isinstance(hyperparameters, DWAHyperparameters)
+        teacher = assets.teacher(squeeze(hyperparameters, context))
+        how = relabelling(hyperparameters, self.evaluation(hyperparameters, context))
+        return Distillation(hyperparameters, context, data, teacher, how, seed, device)
+
+
+DWA = DWAMethod()
