@@ -65,7 +65,7 @@ def distill(
     """
     chosen = registry.get(method)
     where = devices.resolve(device)
-    devices.prepare_process(devices.available_cpus())
+    devices.prepare_process(devices.threads_alone())
     context = jobs.context_of(chosen, data, ipc=ipc, iterations=iterations, fixed={}, precision=precision)
     context = jobs.context_fixing(chosen, context, hyperparameters or {})
     model = jobs.resolve(chosen, context, {})
@@ -124,7 +124,7 @@ def evaluate(
         ConfigError, DataError, ArtifactError: what was asked for cannot be done; one sentence each.
     """
     where = devices.resolve(device)
-    devices.prepare_process(devices.available_cpus())
+    devices.prepare_process(devices.threads_alone())
     own = distilled.recipe
     chosen = own["protocol"] if protocol is None else protocol
     regime = evaluation.label_regime(distilled, labels)
@@ -164,7 +164,7 @@ def _compute(
 ) -> Compute:
     """How a run of `work` GFLOP is computed, said in a line and, where it is slower than it need be, a second."""
     compute = Compute(device, precision)
-    compiled, why = compiling.resolve(setting, work, devices.available_cpus(), device.type, precision)
+    compiled, why = compiling.resolve(setting, work, devices.threads_alone(), device.type, precision)
     if on_message is not None:
         on_message(compiling.line(precision, compiled, why))
         caution = compiling.caution(precision, device.type, compiled)

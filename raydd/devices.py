@@ -87,6 +87,13 @@ def available_cpus() -> int:
     return max(1, min(count, _quota(CPU_QUOTA)))
 
 
+def threads_alone() -> int:
+    """CPU threads of a process that computes alone, >= 1: all its CPUs, or as many as OMP_NUM_THREADS says."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # the first of nested levels
+    cpus = available_cpus()
+    return max(1, min(cpus, int(asked))) if asked.isdecimal() else cpus
+
+
 def _quota(path: Path) -> int:
     """Whole CPUs of a cgroup's `cpu.max`, such as `150000 100000`; no limit where there is none."""
     try:

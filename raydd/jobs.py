@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import pydantic
 from raydd import devices, files, registry
 from raydd.data import DataSplits, load_data
 from raydd.devices import Compute
-from raydd.errors import ConfigError, DataError, SpaceError, unknown
+from raydd.errors import ArtifactError, ConfigError, DataError, SpaceError, unknown
 from raydd.registry import Context, Distiller, Method, Scalar
 from raydd.storage import AssetStore
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from raydd.config import DataConfig, StudyConfig
+    from raydd.storage import DistilledSet
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,57 @@ class Job:
         model = resolve(self.method, self.context, values)
         return self.method.distiller(model, self.context, self.data, self.assets, seed, self.device)
 
+    def labelled(self, distilled: DistilledSet, hyperparameters: BaseModel) -> DistilledSet:
+        """The set with the labels that the method gives its own; hard-label methods leave it as it is."""
+        return self.method.labelled(
+            distilled, hyperparameters, self.context, self.data, self.assets, self.device
+        )
+
+    def recipe(self, hyperparameters: BaseModel) -> dict[str, Any]:
+        """Evaluation recipe of the method's sets."""
+        return self.method.recipe(hyperparameters, self.context, self.data, self.assets, self.device)
+
+    def check_assets(self, folder: Path, fit: str = "train") -> None:
+        """Refuse to go on with other networks than those that the study in `folder` began with; one that is gone is
+        trained again first.
+
+        Nothing is done before they are written down.
+
+        Args:
+            folder: of the study.
+            fit: what they were trained on, see `assets_file`.
+
+        Raises:
+            ArtifactError: which network is another one now.
+        """
+        path = assets_file(folder, fit)
+        known = files.read_json(path) if path.exists() else []
+        for spec, begun in zip(self.method.assets(self.context), known):
+            if self.assets.find(spec) is None:
+                self.assets.get(spec)
+            now, then = self.assets.record(spec)["sha256"], begun["sha256"]
+            if now != then:
+                source = f", weights {spec.weights}," if spec.weights else ""
+                raise ArtifactError(
+                    f"the {spec.kind} {spec.net}{source} has the sha256 {now[:12]}, and the study began with "
+                    f"{then[:12]}; bring the old one back, or start a new study"
+                )
+
     def of_method(self, name: str) -> Job:
         """The same job for another method, keeping those fixed values that the other method has."""
         method = registry.get(name)
         return replace(self, method=method, context=context_for(method, self.context))
+
+
+def assets_file(folder: Path, fit: str = "train") -> Path:
+    """Where the study in `folder` keeps the records of its assets that were trained on `train`, or on `train+val`."""
+    return folder / "assets.json" if fit == "train" else folder / "confirm" / "assets.json"
+
+
+def unlabelled(distiller: Distiller) -> DistilledSet:
+    """A distiller's set, without its teacher's labels where it can be had so; see `Job.labelled`."""
+    plain: Callable[[], DistilledSet] = getattr(distiller, "unlabelled", distiller.distilled)
+    return plain()
 
 
 def context_for(method: Method, context: Context) -> Context:

@@ -101,7 +101,8 @@ class Distiller(Protocol):
     `distilled` may be called at any time and consumes no random stream; a distiller that loads the
     `state_dict` of another continues it bit for bit on the CPU. `measures` and `pictures` are asked for at
     evaluations and consume no random stream either. A distiller whose steps do not work on all images has an
-    attribute `images_per_step`: how many the next step works on.
+    attribute `images_per_step`: how many the next step works on. One whose sets a teacher labels at some expense
+    has a method `unlabelled`, which gives them with hard labels; `Method.labelled` then does the rest.
     """
 
     iteration: int
@@ -237,6 +238,31 @@ class Method(ABC):
     def training_images(self, context: Context, values: Mapping[str, Any]) -> int:
         """Images of a distilled set that a network is trained on, after decoding; see `gigaflops` for `values`."""
         return context.classes * context.ipc
+
+    def finished_ids(self, context: Context, values: Mapping[str, Any]) -> Sequence[int]:
+        """Images of a class that are finished after each part of the work, ascending, `context.ipc` being the last;
+        empty where all images are worked on together. See `gigaflops` for `values`.
+
+        Where images are made one after the other, a set on the way has the finished ones alone.
+        """
+        return ()
+
+    def recipe(
+        self,
+        hyperparameters: BaseModel,
+        context: Context,
+        data: DataSplits,
+        assets: AssetStore,
+        device: torch.device,
+    ) -> dict[str, Any]:
+        """Evaluation recipe of this method's sets (`raydd.storage.DistilledSet.recipe`), which comparisons share.
+
+        A method with costly labels says it without making a set, as the default does.
+
+        Args:
+            hyperparameters, context, data, assets, device: as `distiller` takes them.
+        """
+        return self.distiller(hyperparameters, context, data, assets, 0, device).distilled().recipe
 
     def labelled(
         self,

@@ -1,4 +1,6 @@
-"""How raydd spells numbers for people: percent with one decimal, hyperparameters on one line, durations."""
+"""How raydd speaks to people: percent with one decimal, hyperparameters on one line, durations, and a warning that
+several verbs give.
+"""
 
 from __future__ import annotations
 
@@ -56,3 +58,11 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+def seen_elsewhere(net: str) -> str:
+    """What a network whose weights were trained elsewhere does to the figures that rest on it."""
+    return (
+        f"Warning: {net} has weights that were trained elsewhere. It may have seen validation and test images: search "
+        "estimates and test figures that rest on it may be too high, and are not to be put beside others."
+    )

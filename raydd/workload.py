@@ -5,7 +5,8 @@ What the target bank saves and what a scheduler stops early is counted as if it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raydd import jobs, nets, registry
@@ -91,18 +92,36 @@ def search(config: StudyConfig, method: Method, context: Context, data: DataSpli
         progress_floor=method.progress_floor,
     )
     values = method.defaults(context).model_dump()
-    judged = evaluation(
-        settings.net,
-        data,
-        protocol=settings.protocol or method.protocol_for(context),
-        epochs=settings.epochs,
-        images=method.training_images(context, values),
-        repeats=settings.repeats,
-        split="val",
-        teacher=labelling_net(values),
+    judged = sum(
+        evaluation(
+            settings.net,
+            data,
+            protocol=settings.protocol or method.protocol_for(context),
+            epochs=settings.epochs,
+            images=images,
+            repeats=settings.repeats,
+            split="val",
+            teacher=labelling_net(values),
+        )
+        for images in judged_images(method, context, values, cadence.rungs)
     )
-    own = distillation(method, context, values)
-    return config.search.trials * (own + (len(cadence.rungs) + 2) * judged)
+    return config.search.trials * (distillation(method, context, values) + judged)
+
+
+def judged_images(
+    method: Method, context: Context, values: Mapping[str, Any], rungs: Sequence[float]
+) -> list[int]:
+    """Training images of the set at every evaluation of a full trial: the initial images, the rungs, and the end.
+
+    Where images are made one after the other, a rung is judged when so many ids are finished, and by those alone: rungs
+    that one id crosses are one evaluation, and what the last id crosses is the end.
+    """
+    whole, parts = method.training_images(context, values), method.finished_ids(context, values)
+    if not parts:
+        return [whole] * (len(rungs) + 2)
+    reached = {min(ids for ids in parts if ids >= rung * context.ipc - 1e-9) for rung in rungs}
+    way = [replace(context, ipc=ids) for ids in sorted(reached - {context.ipc})]
+    return [whole, *(method.training_images(part, values) for part in way), whole]
 
 
 class Arm(NamedTuple):

@@ -24,6 +24,19 @@ def test_a_containers_quota_is_rounded_up_to_whole_cpus(tmp_path: Path, line: st
     assert devices._quota(tmp_path / "cpu.max") == cpus
 
 
+@pytest.mark.parametrize(
+    ("asked", "threads"), [("1", 1), ("2,1", 2), ("64", 3), ("0", 1), ("", 3), ("many", 3)]
+)
+def test_a_process_alone_takes_the_threads_that_the_user_asks_for(
+    asked: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "available_cpus", lambda: 3)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert devices.threads_alone() == threads
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert devices.threads_alone() == 3
+
+
 @pytest.mark.parametrize("line", ["max 100000", "", "nonsense"])
 def test_no_quota_is_no_limit(tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpu.max").write_text(line)

@@ -230,6 +230,24 @@ def test_weights_from_elsewhere_cost_no_training(digits, pool):
     assert workload.assets(Pretrained(), context, digits) == 0.0
 
 
+def test_a_rung_is_judged_by_the_images_that_are_finished_when_it_is_crossed():
+    dwa, rungs = registry.get("dwa"), (0.25, 1 / 3, 0.5)
+    several = {**dwa.defaults(Context("digits", 1, 8, 10, 10, 100)).model_dump(), "ids_at_once": 4}
+
+    def images(ipc, values=None, method=dwa, rungs=rungs):
+        context = Context("digits", 1, 8, 10, ipc, 100)
+        chosen = method.defaults(context).model_dump() if values is None else values
+        return workload.judged_images(method, context, chosen, rungs)
+
+    assert images(1) == [10, 10]  # nothing lies between the initial image and the end
+    assert images(2) == [20, 10, 20]
+    assert images(3) == [30, 10, 20, 30]
+    assert images(10) == [100, 30, 40, 50, 100]
+    assert images(10, several) == [100, 40, 80, 100]
+    assert images(10, rungs=()) == [100, 100]
+    assert images(3, method=registry.get("dm")) == [30] * 5
+
+
 def test_soft_labels_are_given_in_every_evaluation_and_hard_ones_are_tried_beside_them(digits, net, pool):
     fix = {"teacher": "convnet-w4-bn", "teacher_epochs": 2, "labels": "online"}
     changes = {"method": "sre2l", "search__fix": fix, "confirm__baselines": ["random", "herding"]}
@@ -241,9 +259,10 @@ def test_soft_labels_are_given_in_every_evaluation_and_hard_ones_are_tried_besid
     assert own == pytest.approx(2 * 100 * 2 * 10 * pool)
     hard = {split: 5 * (3 * 9 * 20 + count) * net for split, count in (("val", 288), ("test", 359))}
     labels = 5 * 9 * 20 * pool
-    search = 2 * (3 * 9 * 20 + 288) * net + 2 * 9 * 20 * pool
+    # two evaluations of all 20 images, and one of the ten that the rung at a third waits for
+    search = 2 * (3 * 9 * 50 + 3 * 288) * net + 2 * 9 * 50 * pool
     trials = workload.search(config, sre2l, context, data) / 4 - own
-    assert trials / search == pytest.approx(round(trials / search))
+    assert trials == pytest.approx(search)
     rerank = 2 * 3 * (own + hard["val"] + labels)
     # winner, trial 0 and random images once more with hard labels, coresets not
     report = 3 * (2 * own + 4 * (hard["test"] + labels) + 3 * hard["test"])

@@ -64,6 +64,7 @@ class DistillTrainable(tune.Trainable):
         self.folder = study / "trials" / str(self.number)
         self.study_config, self.job = workbench(study)
         drawn = files.read_json(self.folder / "hyperparameters.json")
+        self.job.check_assets(study)
         self.distiller = self.job.distiller(drawn["values"], int(drawn["seed"]))
         search = self.study_config.search
         method, context = self.job.method, self.job.context
@@ -129,16 +130,11 @@ class DistillTrainable(tune.Trainable):
 
     def _evaluated(self, losses: Mapping[str, float], *, rung: int, rate: float) -> dict[str, Any]:
         settings = self.study_config.evaluation
-        distilled = self.distiller.distilled().with_recipe(
+        plain = jobs.unlabelled(self.distiller).with_recipe(
             protocol=settings.protocol, net=settings.net, epochs=settings.epochs
         )
-        replay = distilled.replay
-        if distilled.label_kind == "stored" and (replay is None or len(replay) < (settings.epochs or 0)):
-            # Stored labels are those of the batches of one recipe, and the study's is another.
-            job = self.job
-            distilled = job.method.labelled(
-                distilled, self.hyperparameters, job.context, job.data, job.assets, job.device
-            )
+        # Labelled once, for this recipe: stored labels are those of its batches and of its number of epochs.
+        distilled = self.job.labelled(plain, self.hyperparameters)
         result = evaluate(
             distilled,
             self.job.data,

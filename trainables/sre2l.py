@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -58,9 +58,10 @@ class SRe2LHyperparameters(BaseModel):
         teacher_epochs, teacher_lr, teacher_batch: of its training.
         teacher_weights: where its weights come from instead: `public`, or a path; see `AssetSpec`.
         labels: `online`, `stored`, `image` or `hard`; see `raydd.distillation.Relabelling`.
-        temperature: of the soft labels and of the network's softmax, > 0.
+        temperature: of the soft labels and of the network's softmax, in [0.01, 10000].
         teacher_mode: `eval`, or `train` as in the authors' CIFAR scripts, which label by statistics of the mixed batch.
-        mixup: alpha of MixUp when a network is trained on the set, >= 0; None is the protocol's.
+        mixup: alpha of MixUp when a network is trained on the set, >= 0; None is the protocol's. From 64 px on
+            protocols mix by CutMix, and it has to be None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -82,7 +83,7 @@ class SRe2LHyperparameters(BaseModel):
     teacher_batch: Annotated[int, Field(ge=1)] = 128
     teacher_weights: str = ""
     labels: Literal["online", "stored", "image", "hard"] = "online"
-    temperature: Annotated[float, Field(gt=0.0)] = 30.0
+    temperature: Annotated[float, Field(ge=0.01, le=10_000.0)] = 30.0
     teacher_mode: Literal["eval", "train"] = "eval"
     mixup: Annotated[float, Field(ge=0.0)] | None = None
 
@@ -206,7 +207,9 @@ class SRe2LMethod(PublishedMethod[SRe2LHyperparameters]):
         return [squeeze(self.defaults(context), context)]
 
     def check(self, context: Context, values: Mapping[str, Any]) -> None:
-        """Refuse labels that are recorded from a teacher in train mode, and rolls beyond the image."""
+        """Refuse labels that are recorded from a teacher in train mode, rolls beyond the image, and a MixUp that would
+        be ignored.
+        """
         if values["teacher_mode"] == "train" and values["labels"] in ("stored", "image"):
             raise SpaceError(
                 f"teacher_mode: 'train' labels batches as they come, and labels are {values['labels']!r}; allowed "
@@ -217,11 +220,33 @@ class SRe2LMethod(PublishedMethod[SRe2LHyperparameters]):
                 f"jitter: {values['jitter']} pixels are a roll beyond images of {context.size} px; allowed are 0 to "
                 f"{context.size - 1}"
             )
+        if values["mixup"] is not None and spaces.side_kind(context.size) != "cifar":
+            raise SpaceError(
+                f"mixup: {values['mixup']:g} would be ignored, because the protocol for images of {context.size} px, "
+                f"{self.protocol_for(context)}, mixes by CutMix; it is allowed under {spaces.TINY_SIDE} px"
+            )
 
     def total_iterations(self, context: Context, values: Mapping[str, Any]) -> int:
         """Recovery iterations of a batch, times the batches."""
         chosen = self.model.model_validate(dict(values))
         return chosen.length(context) * chosen.rounds(context.ipc) * chosen.class_batches(context.classes)
+
+    def finished_ids(self, context: Context, values: Mapping[str, Any]) -> Sequence[int]:
+        """Those of every round."""
+        chosen = self.model.model_validate(dict(values))
+        return [*range(chosen.ids_at_once, context.ipc, chosen.ids_at_once), context.ipc]
+
+    def recipe(
+        self,
+        hyperparameters: BaseModel,
+        context: Context,
+        data: DataSplits,
+        assets: AssetStore,
+        device: torch.device,
+    ) -> dict[str, Any]:
+        """See `evaluation`; nothing is labelled."""
+        assert isinstance(hyperparameters, SRe2LHyperparameters)
+        return self.evaluation(hyperparameters, context)
 
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
         """The images of a batch through the teacher and back, batches being equally large on average."""

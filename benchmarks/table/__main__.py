@@ -107,7 +107,7 @@ def prepare(
     splits = load_data(data, verify=True)
     if dataset:
         splits = dataclasses.replace(splits, name=dataset)
-    devices.prepare_process(devices.available_cpus())
+    devices.prepare_process(devices.threads_alone())
     small = len(splits.train) < SMALL  # a thousand steps of training, as for the baselines of a study
     settings = {
         "dataset": splits.name,

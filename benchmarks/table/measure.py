@@ -170,14 +170,10 @@ def _selection(
     bench: Bench, row: Row, method: Method, context: Context, numbers: BaseModel, seed: int
 ) -> DistilledSet:
     """Real images, with the recipe of the method that they are compared with."""
-    recipe = (
-        method.distiller(numbers, context, bench.data, bench.assets, seed, bench.compute.device)
-        .distilled()
-        .recipe
-    )
+    device = bench.compute.device
+    recipe = method.recipe(numbers, context, bench.data, bench.assets, device)
     if row.selection == "random":
         chosen = random_real(bench.data, context, recipe, seed)
-        device = bench.compute.device
         return method.labelled(chosen, numbers, context, bench.data, bench.assets, device)
     assert row.selection is not None
     spec = feature_network(bench.settings["net"], bench.data, bench.settings["feature_epochs"])

@@ -15,7 +15,9 @@ from raydd.augment.ops import Op, flip, shift
 PREFIX = "standard"
 
 PADDING = 4
-"""Pixels on every side that the image may be shifted by."""
+"""Most pixels that an image is shifted by: what the authors take at 32 px and above."""
+FULL_SIZE = 32
+"""Side in pixels from which on images are shifted by `PADDING`."""
 AREA = (0.08, 1.0)
 """Smallest and largest share of the image's area that RandomResizedCrop cuts out."""
 ASPECT = (3.0 / 4.0, 4.0 / 3.0)
@@ -24,13 +26,22 @@ ATTEMPTS = 10
 """Draws of area and aspect before RandomResizedCrop takes the middle."""
 
 
+def padding(side: int) -> int:
+    """Pixels that `crop` pads on either side of an axis of `side` pixels: 4 from 32 px on, side // 8 below.
+
+    Four pixels are half of an 8 px digit, and what is left of it is often no digit.
+    """
+    return PADDING if side >= FULL_SIZE else side // 8
+
+
 def crop(x: Tensor, u: Tensor) -> Tensor:
-    """Pad by 4 pixels of zero and cut the old size out at a uniform place.
+    """Pad by `padding` pixels of zero and cut the old size out at a uniform place.
 
     Zero is the dataset's mean colour here, as in every op of ours; the authors' scripts pad before they normalise,
     with black.
     """
-    return shift(x, u, (PADDING, PADDING))
+    rows, columns = x.shape[2:]
+    return shift(x, u, (padding(rows), padding(columns)))
 
 
 def resized_crop(x: Tensor, u: Tensor) -> Tensor:
@@ -88,7 +99,7 @@ class Standard(Augmentation):
     """Every op that is listed, in the order of the list: `crop_flip`, `crop` or `rrc_flip`.
 
     Args:
-        ops: of `crop` (pad by 4 and crop back), `rrc` (RandomResizedCrop) and `flip` (left to right, p 0.5), joined by
+        ops: of `crop` (pad and crop back), `rrc` (RandomResizedCrop) and `flip` (left to right, p 0.5), joined by
             `_`; an empty string or `none` is the identity. The strategy is called `standard:` and these.
 
     Raises:

@@ -44,10 +44,14 @@ def distill(
     config = options.study_config(method, flags=flags, fix=hp, settings=settings, fix_option="--hp")
 
     import raydd
-    from raydd import registry, wording
+    from raydd import jobs, registry, wording
 
-    registry.get(method)  # a wrong name is said before data are loaded
+    chosen = registry.get(method)  # a wrong name is said before data are loaded
     data = raydd.load_data(config.data, verify=True)
+    context = jobs.context_of(chosen, data, ipc=config.ipc, iterations=config.iterations, fixed={})
+    for spec in chosen.assets(jobs.context_fixing(chosen, context, config.search.fix)):
+        if spec.weights:
+            click.echo(wording.seen_elsewhere(spec.net))
     line = _Line()
     distilled = raydd.distill(
         method,

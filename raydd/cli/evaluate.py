@@ -75,12 +75,11 @@ def evaluate(
     from raydd import nets
     from raydd.api import evaluate as run
     from raydd.api import load_data
-    from raydd.cli import output
     from raydd.storage import DistilledSet
 
     distilled = DistilledSet.load(file)
     net = str(distilled.recipe["net"]) if net is None else net
-    names = [name.strip() for name in net.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in net.split(",") if name.strip()))
     if not names:
         raise ConfigError(f"--net: {net!r} names no network")
     for name in names:
@@ -92,13 +91,16 @@ def evaluate(
         flag = "--temperature" if temperature is not None else "--teacher-mode"
         raise ConfigError(f"{flag}: hard labels have none; it is for sets with soft labels")
     data = load_data(_data_config(distilled, data_flags), verify=True)
+    # A network that does not fit the images is refused before another is trained and test is read.
+    for name in names:
+        nets.gigaflops(name, channels=data.channels, size=data.size, classes=data.classes)
     study = study_of(file) if split == "test" else None
-    results = []
-    for regime in regimes:
-        soft = regime == "soft"
-        for name in names:
-            results.append(
-                run(
+    results: list[Evaluation] = []
+    try:
+        for regime in regimes:
+            soft = regime == "soft"
+            for name in names:
+                result = run(
                     distilled,
                     data,
                     net=name,
@@ -116,15 +118,32 @@ def evaluate(
                     teacher_mode=teacher_mode if soft else None,
                     on_message=functools.partial(_say, name if len(regimes) == 1 else f"{name}, {regime}"),
                 )
-            )
-            if study is not None:
-                # Before anything is printed: what was seen is always counted.
-                _count(study, file, name, regime)
+                if study is not None:
+                    # Before anything is printed: what was seen is always counted.
+                    _count(study, file, name, regime)
+                results.append(result)
+    finally:  # what is finished is not lost to Ctrl-C, or to an error in a later network
+        if results:
+            _print(file, distilled, results, temperature, study, as_json)
+
+
+def _print(
+    file: Path,
+    distilled: DistilledSet,
+    results: list[Evaluation],
+    temperature: float | None,
+    study: Study | None,
+    as_json: bool,
+) -> None:
+    """The rows that are finished: as JSON, or as a table for each kind of labels with what has to be known."""
+    from raydd.cli import output
+
     if as_json:
-        output.emit_json([_row(distilled, result, results) for result in results])
+        output.emit_json([_row(distilled, result, results, temperature) for result in results])
         return
+    regimes = list(dict.fromkeys(result.label_regime for result in results))
     output.show(*(_table(file, distilled, results, regime, len(regimes) > 1) for regime in regimes))
-    for line in _notes(distilled, results):
+    for line in _notes(distilled, results, temperature):
         click.echo(line)
     if study is not None:
         click.echo(f"test data were read {study.test_readings()} times in study {study.name}")
@@ -192,16 +211,22 @@ def _count(study: Study, file: Path, net: str, regime: str) -> None:
 def _drop(distilled: DistilledSet, result: Evaluation, results: list[Evaluation]) -> float | None:
     """How far a network lies below the distilling one under the same labels; None where that one was not asked for."""
     for other in results:
-        if (other.net, other.label_regime) == (distilled.recipe["net"], result.label_regime):
+        if (other.net, other.label_regime) == (distilled.distilled_with, result.label_regime):
             return other.mean - result.mean
     return None
 
 
-def _row(distilled: DistilledSet, result: Evaluation, results: list[Evaluation]) -> dict[str, Any]:
+def _row(
+    distilled: DistilledSet, result: Evaluation, results: list[Evaluation], temperature: float | None
+) -> dict[str, Any]:
+    from raydd.evaluation import carried
+
     soft = result.label_regime == "soft"
     return {
         **asdict(result),
+        "distilled_with": distilled.distilled_with,
         "drop": _drop(distilled, result, results),
+        "carried": carried(distilled, result.protocol, result.label_regime, temperature),
         "label_kind": distilled.label_kind if soft else "hard",
         "teacher": distilled.label_facts["teacher"] if soft else None,
         "image_bytes": distilled.stored_bytes,
@@ -249,11 +274,11 @@ def _table(
     return table
 
 
-def _notes(distilled: DistilledSet, results: list[Evaluation]) -> list[str]:
+def _notes(distilled: DistilledSet, results: list[Evaluation], temperature: float | None) -> list[str]:
     """What a reader of the table has to know."""
     from raydd import wording
 
-    own = distilled.recipe["net"]
+    own = distilled.distilled_with
     lines = ["one distillation: the spread is over networks only, not over distillations"]
     if any(result.net == own for result in results):
         lines.append(f"drop: points below {own}, the network of the distillation, with the same labels")
@@ -261,19 +286,42 @@ def _notes(distilled: DistilledSet, results: list[Evaluation]) -> list[str]:
         lines.append(
             f"drop: it is the distance to {own}, the network of the distillation; name it in --net too"
         )
+    lines += _carried_line(distilled, results, temperature)
     images = wording.size(distilled.stored_bytes)
     soft = [result for result in results if result.label_regime == "soft"]
+    if soft:
+        lines.append(_teacher_line(distilled, soft[0]))
+    if _teacher_from_elsewhere(distilled):
+        lines.append(wording.seen_elsewhere(own))  # also with hard labels: the images rest on it
     if not soft:
         return [*lines, f"images: {images}"]
-    lines.append(_teacher_line(distilled, soft[0]))
-    if distilled.label_facts["teacher"]["pretrained"]:
-        lines.append(
-            "caution: the teacher's weights were trained elsewhere and have seen validation images, so that figures "
-            "on val are no honest estimate"
-        )
     labels, teacher = wording.size(distilled.label_bytes), wording.size(distilled.teacher_bytes)
     lines.append(f"images: {images}, soft labels: {labels}, teacher: {teacher}")
     return lines
+
+
+def _carried_line(distilled: DistilledSet, results: list[Evaluation], temperature: float | None) -> list[str]:
+    """What another protocol than the set's own took from the set; none where nothing was."""
+    from raydd.evaluation import carried
+
+    regimes = {result.label_regime for result in results}
+    chosen = "soft" if "soft" in regimes else "hard"
+    words = {
+        "augmentation": "augmentation {}",
+        "cutmix": "CutMix {:g}",
+        "mixup": "MixUp {:g}",
+        "temperature": "temperature {:g}" + (" with soft labels" if len(regimes) > 1 else ""),
+    }
+    taken = carried(distilled, results[0].protocol, chosen, temperature)
+    parts = ", ".join(words[name].format(value) for name, value in taken.items())
+    return [f"trained with the set's {parts}"] if parts else []
+
+
+def _teacher_from_elsewhere(distilled: DistilledSet) -> bool:
+    """Whether the weights of the network that gave the images or their labels were trained elsewhere."""
+    if distilled.label_kind != "hard":
+        return bool(distilled.label_facts["teacher"]["pretrained"])
+    return bool(distilled.manifest.get("hyperparameters", {}).get("teacher_weights"))
 
 
 def _teacher_line(distilled: DistilledSet, result: Evaluation) -> str:

@@ -174,13 +174,10 @@ class Recovery:
         values = self.hyperparameters
         found = self.passes(images, batch.groups)
         labels = batch.labels().to(images.device)
-        terms = {
-            "ce": F.cross_entropy(found.logits, labels, reduction="sum") / batch.count,
-            "bn_mean": layer_norms(found.means, values.first),
-            "bn_var": layer_norms(found.variances, values.first),
-        }
-        statistics = values.lambda_mean * terms["bn_mean"] + values.variance_weight * terms["bn_var"]
-        return {**terms, "total": terms["ce"] + statistics}
+        ce = F.cross_entropy(found.logits, labels, reduction="sum") / batch.count
+        mean, variance = (layer_norms(each, values.first) for each in (found.means, found.variances))
+        statistics = values.lambda_mean * mean + values.variance_weight * variance
+        return {"ce": ce, "bn_mean": mean, "bn_var": variance, "total": ce + statistics}
 
     def step(self) -> dict[str, float]:
         """One iteration of one batch.
@@ -225,6 +222,10 @@ class Recovery:
 
     def distilled(self) -> DistilledSet:
         """The finished ids with their labels; before the first one is finished, all initial images."""
+        return labelled(self.unlabelled(), self.teacher, self.relabelling, self.compute.device)
+
+    def unlabelled(self) -> DistilledSet:
+        """`distilled` with hard labels, for those who have it labelled for a recipe of their own."""
         ids = self.finished or self.context.ipc
         pixels = self.pixels if self.finished or self.iteration == 0 else self._initial()
         described = manifest(
@@ -237,8 +238,7 @@ class Recovery:
             evaluation=self.relabelling.evaluation,
         )
         images = pixels[:, :ids].flatten(0, 1).detach().cpu().clone()
-        plain = DistilledSet(images, initial_labels(self.data.classes, ids), described)
-        return labelled(plain, self.teacher, self.relabelling, self.compute.device)
+        return DistilledSet(images, initial_labels(self.data.classes, ids), described)
 
     def state_dict(self) -> dict[str, Tensor | Scalar]:
         """Pixels of all ids, Adam's moments within a batch, iteration: all that the next step depends on."""

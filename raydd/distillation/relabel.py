@@ -13,7 +13,6 @@ from raydd.nets import Passes
 from raydd.storage import DistilledSet, Teacher
 from raydd.training import Recipe, TensorSource, replay_logits
 
-KINDS = ("online", "stored", "image", "hard")
 PURPOSE = "relabel"
 """Names the streams of the training whose batches are labelled in advance."""
 BATCH = 500
@@ -70,7 +69,8 @@ def labelled(
         replay = replay_logits(
             net, source, relabelling.recipe, compute, seed=seed, purpose=PURPOSE, epochs=epochs
         )
-        labels["replay"] = {"seed": seed, "purpose": PURPOSE, "epochs": epochs}
+        recipe = relabelling.recipe.to_json()
+        labels["replay"] = {"seed": seed, "purpose": PURPOSE, "epochs": epochs, "recipe": recipe}
     return replace(
         distilled,
         manifest={**described, "labels": labels},

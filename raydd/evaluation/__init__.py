@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raydd.evaluation.evaluator import Evaluation, evaluate
-from raydd.evaluation.labelling import REGIMES, label_regime
+from raydd.evaluation.labelling import REGIMES, carried, label_regime
 from raydd.evaluation.protocols import PROTOCOLS, Protocol, names
 from raydd.evaluation.statistics import Difference, Interval, holm, interval, paired, verdict
 
@@ -14,6 +14,7 @@ __all__ = [
     "Evaluation",
     "Interval",
     "Protocol",
+    "carried",
     "evaluate",
     "holm",
     "interval",

@@ -107,7 +107,7 @@ def evaluate(
         allow_other_data: test on data with another fingerprint than the set was distilled from.
         labels: `soft` or `hard`; None is what the set has. With hard labels the same images are trained on by the same
             protocol with their classes, at temperature 1.
-        temperature: T > 0 of soft labels; None is the set's own, else the protocol's.
+        temperature: T of soft labels, in [0.01, 10000]; None is the set's own, else the protocol's.
         teacher_mode: `eval` or `train` for a teacher that labels every batch; None is the set's own, else `eval`.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,11 @@ from torch import Tensor
 
 from raydd.devices import Compute
 from raydd.errors import ArtifactError, ConfigError, unknown
+from raydd.evaluation import protocols
 from raydd.evaluation.protocols import Protocol
 from raydd.training import Labels, Recipe, ReplayedLabels, TeacherLabels, accuracies
+from raydd.training.labels import MODES, check_mode
+from raydd.training.recipe import check_temperature
 
 if TYPE_CHECKING:
     from raydd.data import ImageData
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from raydd.storage import DistilledSet
 
 REGIMES = ("soft", "hard")
-TEACHER_MODES = ("eval", "train")
 
 _accuracies: dict[tuple[Any, ...], float] = {}
 
@@ -70,15 +71,14 @@ def recipe_for(
         protocol: how networks are trained.
         chosen: `soft` or `hard`.
         epochs: E of the protocol, >= 1.
-        temperature: T > 0 of soft labels; None is the set's own, else the protocol's.
+        temperature: T of soft labels, see `Recipe`; None is the set's own, else the protocol's.
 
     Raises:
         ConfigError: `epochs` or `temperature` is out of range, or a temperature is asked for with hard labels.
     """
     own = distilled.recipe
     if temperature is not None:
-        if not 0.0 < temperature < math.inf:
-            raise ConfigError(f"evaluation.temperature: must be above 0, got {temperature:g}")
+        check_temperature(temperature, "evaluation.temperature")
         if chosen == "hard":
             raise ConfigError(f"evaluation.temperature: hard labels have none, got {temperature:g}")
     recipe = protocol.recipe(
@@ -89,6 +89,34 @@ def recipe_for(
         own.get("temperature") if temperature is None else temperature,
     )
     return replace(recipe, temperature=1.0, temperature_squared=False) if chosen == "hard" else recipe
+
+
+def carried(
+    distilled: DistilledSet, protocol: str, chosen: str, temperature: float | None = None
+) -> dict[str, str | float]:
+    """What of the set's recipe goes into a training by another protocol than its own.
+
+    Args:
+        distilled, chosen, temperature: see `recipe_for`.
+        protocol: name of the protocol.
+
+    Returns:
+        Some of `augmentation`, `cutmix`, `mixup` and `temperature`; nothing where the protocol is the set's own.
+
+    Raises:
+        ConfigError: an unknown protocol.
+    """
+    own = distilled.recipe
+    if protocol == own["protocol"]:
+        return {}
+    other = protocols.get(protocol)
+    takes = {
+        "augmentation": other.augments and own["augmentation"] not in ("", "none"),
+        "cutmix": other.cutmix is not None,
+        "mixup": other.mixup is not None,
+        "temperature": chosen == "soft" and temperature is None,
+    }
+    return {name: own[name] for name, taken in takes.items() if taken and own.get(name) is not None}
 
 
 def labelling(
@@ -116,8 +144,7 @@ def labelling(
     """
     kind = distilled.label_kind
     if mode is not None:
-        if mode not in TEACHER_MODES:
-            raise ConfigError(f"evaluation.teacher_mode: {unknown('mode', mode, TEACHER_MODES)}")
+        check_mode(mode, "evaluation.teacher_mode")
         if chosen == "hard" or kind != "online":
             held = "hard" if chosen == "hard" else kind
             raise ConfigError(
@@ -133,7 +160,7 @@ def labelling(
         return _replayed(distilled, recipe, protocol)
 
     teacher = teacher_network(distilled)
-    manner = mode or distilled.recipe.get("teacher_mode") or TEACHER_MODES[0]
+    manner = mode or distilled.recipe.get("teacher_mode") or MODES[0]
     size, batch = distilled.manifest["size"], min(recipe.batch, len(distilled.labels()))
 
     def labels() -> Labels:
@@ -161,11 +188,12 @@ def _replayed(distilled: DistilledSet, recipe: Recipe, protocol: str) -> Labelli
             "as many or fewer, or use hard labels"
         )
     record = distilled.label_facts["replay"]
-    return Labelling(
-        distilled.labels(),
-        lambda: ReplayedLabels(replay, recipe.temperature),
-        (record["seed"], record["purpose"]),
-    )
+    seed, purpose, recorded = record["seed"], record["purpose"], Recipe.from_json(record["recipe"])
+
+    def labels() -> Labels:
+        return ReplayedLabels(replay, recipe.temperature, recipe=recorded, seed=seed, purpose=purpose)
+
+    return Labelling(distilled.labels(), labels, (seed, purpose))
 
 
 def teacher_network(distilled: DistilledSet) -> Network:
@@ -192,7 +220,13 @@ def teacher_accuracy(distilled: DistilledSet, data: ImageData, compute: Compute)
     """
     if distilled.teacher is None:
         return None
-    key = (distilled.teacher.facts["sha256"], data.fingerprint, distilled.normalisation, compute)
+    key = (
+        distilled.teacher.weights,
+        distilled.teacher.net,
+        data.fingerprint,
+        distilled.normalisation,
+        compute,
+    )
     if key not in _accuracies:
         (_accuracies[key],) = accuracies([teacher_network(distilled)], data, distilled.normalisation, compute)
     return _accuracies[key]

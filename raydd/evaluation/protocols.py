@@ -48,11 +48,10 @@ class Protocol:
             cutmix: the set's probability of CutMix, in [0, 1], used if the protocol has CutMix; None is the
                 protocol's.
             mixup: the set's alpha of MixUp, >= 0, used if the protocol has MixUp; None is the protocol's.
-            temperature: the set's temperature, > 0; None is the protocol's.
+            temperature: the set's temperature, in [0.01, 10000]; None is the protocol's.
 
         Raises:
-            ConfigError: `epochs` is below 1, `cutmix` is no probability, `mixup` is below 0 or `temperature` is not
-                above it.
+            ConfigError: `epochs` is below 1, `cutmix` is no probability, or `mixup` or `temperature` is out of range.
         """
         last = self.epochs if epochs is None else epochs
         if last < 1:

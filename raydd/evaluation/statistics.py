@@ -63,7 +63,8 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
 def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
     """Paired t-test of a - b; `a[i]` and `b[i]` are runs with the same seed.
 
-    Differences that are all equal have no spread to test against: p is 1 if they are zero, 0 if not.
+    Differences that are all equal have no spread to test against: accuracies are shares of a few thousand images, and
+    two runs differ by the same share by chance. p is 1 then.
 
     Raises:
         ValueError: the lengths differ, or are zero.
@@ -71,10 +72,8 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
     if len(a) != len(b):
         raise ValueError(f"paired values need equal lengths, got {len(a)} and {len(b)}")
     found = interval((np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)).tolist())
-    if found.n == 1:
+    if found.n == 1 or found.sd == 0.0:
         p = 1.0
-    elif found.sd == 0.0:
-        p = 1.0 if found.mean == 0.0 else 0.0
     else:
         t = abs(found.mean) / (found.sd / math.sqrt(found.n))
         p = 2.0 * float(stdtr(found.n - 1, -t))
@@ -106,7 +105,12 @@ def verdict(name_a: str, name_b: str, difference: Difference, adjusted_p: float)
         numbers += f" [{_points(difference.low)}, {_points(difference.high)}]"
     if (difference.low > 0.0 or difference.high < 0.0) and adjusted_p < 0.05:
         return f"{name_a} - {name_b} = {numbers}"
-    return f"{name_a} - {name_b}: not resolved ({numbers}{', one pair' if difference.n == 1 else ''})"
+    why = ""
+    if difference.n == 1:
+        why = ", one pair"
+    elif difference.low == difference.high != 0.0:
+        why = f", the same in all {difference.n} pairs: no spread to judge by"
+    return f"{name_a} - {name_b}: not resolved ({numbers}{why})"
 
 
 def _points(fraction: float) -> str:

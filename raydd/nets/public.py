@@ -24,18 +24,20 @@ RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
 def public_weights(spec: str, *, channels: int, size: int, classes: int) -> dict[str, Tensor]:
     """State of a network of `spec` with torchvision's weights; downloaded once, into torch's cache.
 
-    It may be loaded with `load_state_dict(..., strict=False)`: the classifier is in it only where `classes` is
-    1000, and is left as it was drawn otherwise.
-
     Args:
         spec: such as `resnet18-bn`: a network of torchvision, with batch norm and at its own width.
-        channels, size, classes: see `build`; torchvision's networks see 3 channels, and 128 px or more.
+        channels, size, classes: see `build`; torchvision's networks see 3 channels, and 128 px or more, and tell the
+            1000 classes of ImageNet-1K apart.
 
     Raises:
         ConfigError: torchvision has no weights for that.
         ArtifactError: they can be neither found nor downloaded, or do not fit.
     """
     name = _name(spec)
+    if classes != CLASSES:
+        raise ConfigError(
+            f"weights: public weights of {spec} tell the {CLASSES} classes of ImageNet apart, got {classes} classes"
+        )
     if channels != 3 or size < IMAGENET_STEM:
         raise ConfigError(
             f"weights: public weights of {spec} are for images of 3 channels and at least {IMAGENET_STEM} px, "
@@ -52,13 +54,11 @@ def public_weights(spec: str, *, channels: int, size: int, classes: int) -> dict
             f"network, and put the file into {torch.hub.get_dir()}/checkpoints"
         ) from error
     state = renamed(name, found)
-    if classes != CLASSES:
-        state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
     net = build(spec, channels=channels, size=size, classes=classes, generator=torch.Generator())
-    own = {key for key in net.state_dict() if classes == CLASSES or not key.startswith("classifier.")}
-    if set(state) != own:
+    other = sorted(set(net.state_dict()) ^ set(state))
+    if other:
         raise ArtifactError(
-            f"this version of torchvision has other weights of {spec} than our network: {sorted(own ^ set(state))}"
+            f"this version of torchvision has other weights of {spec} than our network: {other}"
         )
     return state
 

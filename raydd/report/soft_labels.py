@@ -73,7 +73,10 @@ def not_compared(report: Mapping[str, Any]) -> Iterator[str]:
 
 def measures(report: Mapping[str, Any]) -> list[RenderableType]:
     """HLR and IOR of every arm that has one, with intervals over runs; what is missing is said."""
-    shown = [arm for arm in soft_arms(report) if arm.get("hlr") or arm.get("ior")]
+    others = report.get("other_labels") or {}
+    shown = [arm for arm in soft_arms(report) if arm.get("hlr") or arm.get("ior") or arm["name"] in others]
+    if not any(arm.get("hlr") or arm.get("ior") for arm in shown):
+        shown = []
     recovered = any(arm.get("hlr") for arm in shown)
     note = Text(ONE_FULL if recovered else NO_FULL)
     if not shown:
@@ -134,16 +137,21 @@ def teachers(arms: Sequence[Mapping[str, Any]], split: str) -> Iterator[str]:
 
 
 def settings(report: Mapping[str, Any]) -> Iterator[str]:
-    """What of the labels' use was tuned for the winner and not for the real images that it is compared with."""
-    differing = report.get("label_settings") or {}
-    if differing:
-        pairs = ", ".join(
-            f"{name} {wording.value(own)} against {wording.value(other)}"
-            for name, (own, other) in differing.items()
+    """Which arms are not compared with the real images, whose labels are used as the winner's are."""
+    others = report.get("other_labels") or {}
+    if others:
+        arms = "; ".join(
+            f"{arm} ("
+            + ", ".join(
+                f"{name} {wording.value(own)} against {wording.value(real)}"
+                for name, (own, real) in settings.items()
+            )
+            + ")"
+            for arm, settings in others.items()
         )
         yield (
-            f"The winner's labels are used otherwise than those of the real images ({pairs}): what that gains is no "
-            "merit of its images."
+            "Without IOR and in no difference with real images, whose labels are used as the winner's are: "
+            f"{arms}. What other labels gain or lose is no merit of the images."
         )
 
 

@@ -14,8 +14,9 @@ import safetensors.torch
 import torch
 
 from raydd import nets
+from raydd.augment import standard
 from raydd.devices import Compute
-from raydd.errors import ArtifactError, ConfigError, TrialDiverged
+from raydd.errors import ArtifactError, TrialDiverged
 from raydd.files import (
     FileLock,
     absolute,
@@ -29,7 +30,7 @@ from raydd.files import (
 from raydd.nets import Network, Passes
 from raydd.seeding import generator
 from raydd.storage.teacher import Teacher
-from raydd.storage.weights import MODEL, load_into, member, read
+from raydd.storage.weights import MODEL, load_into, member, read, weights_digest
 from raydd.training import DataSource, Recipe, accuracies, fit
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ RECORD = "asset.json"
 PUBLIC = "public"
 RECIPE_VERSION = 2  # raise it when training the same recipe gives other weights
 ACCURACY_IMAGES = 2_000
+
+_digests: dict[str, str] = {}
+"""Digest of the weights of the first network, by the sha256 of its asset's file."""
 
 
 class AssetStore:
@@ -68,10 +72,12 @@ class AssetStore:
 
     def facts(self, spec: AssetSpec) -> dict[str, Any]:
         """Everything that the weights depend on; the asset's key is the digest of it."""
+        recipe = None if spec.weights else Recipe(**spec.recipe)
         return {
             "kind": spec.kind,
             "net": spec.net,
-            "recipe": None if spec.weights else Recipe(**spec.recipe).to_json(),
+            "recipe": None if recipe is None else recipe.to_json(),
+            **({} if recipe is None else self._padding(recipe)),
             **({"weights": self._weights_id(spec)} if spec.weights else {}),
             "count": spec.count,
             "seed": spec.seed,
@@ -122,15 +128,19 @@ class AssetStore:
         """
         self._ensure(spec, progress)
         tensors, record = self._read(spec)
+        state = member(tensors, 0)
+        if record["sha256"] not in _digests:
+            _digests[record["sha256"]] = weights_digest(state)
         facts = {
             "asset": self._folder(spec).name,
             "sha256": record["sha256"],
+            "weights": _digests[record["sha256"]],
             "net": spec.net,
             "epochs": 0 if spec.weights else spec.recipe["epochs"],
             "train_accuracy": record["train_accuracy"][0],
             "pretrained": bool(spec.weights),
         }
-        return Teacher(spec.net, member(tensors, 0), facts)
+        return Teacher(spec.net, state, facts)
 
     def find(self, spec: AssetSpec) -> Path | None:
         """Folder of the asset, or None where it has not been trained."""
@@ -173,6 +183,13 @@ class AssetStore:
                 if self.find(spec) is None:
                     self._train(spec, progress or (lambda line: None))
 
+    def _padding(self, recipe: Recipe) -> dict[str, int]:
+        """How far small images are shifted, which the recipe does not say; nothing at the sizes of the papers."""
+        prefix, _, ops = recipe.augmentation.partition(":")
+        small = self.data.size < standard.FULL_SIZE
+        cropped = prefix == standard.PREFIX and "crop" in ops.split("_")
+        return {"padding": standard.padding(self.data.size)} if small and cropped else {}
+
     def _weights_id(self, spec: AssetSpec) -> str:
         """What weights from elsewhere are, wherever their file lies."""
         if spec.weights == PUBLIC:
@@ -186,13 +203,7 @@ class AssetStore:
         """Weights that were trained elsewhere, by our names."""
         if spec.weights == PUBLIC:
             shape = {"channels": self.data.channels, "size": self.data.size, "classes": self.data.classes}
-            state = nets.public_weights(spec.net, **shape)
-            if not any(name.startswith("classifier.") for name in state):
-                raise ConfigError(
-                    f"weights: public weights tell the 1000 classes of ImageNet apart, and {self.data.name} has "
-                    f"{self.data.classes} classes"
-                )
-            return state
+            return nets.public_weights(spec.net, **shape)
         return read(absolute(spec.weights))
 
     def _train(self, spec: AssetSpec, progress: Callable[[str], None]) -> None:

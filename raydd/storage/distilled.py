@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,15 @@ import safetensors
 import safetensors.torch
 import torch
 
-from raydd.errors import ArtifactError
+from raydd.errors import ArtifactError, ConfigError
 from raydd.files import canonical_json, write_bytes
 from raydd.formation import PADS, check_boxes, check_decode, decode, initial_labels, view_sources
 from raydd.normalisation import Normalisation
-from raydd.storage.labels import NEEDED, check_labels
+from raydd.storage.labels import NEEDED, check_labels, checked
 from raydd.storage.preview import png, preview_grid
 from raydd.storage.provenance import HARD, SCHEMA
 from raydd.storage.teacher import Teacher, find
+from raydd.training.labels import check_mode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,21 @@ TEACHER_PREFIX = "teacher/"
 REPLAYED = ("protocol", "augmentation", "cutmix", "mixup")
 """What of a recipe the batches are made of whose labels a replay holds."""
 
+MANIFEST: Mapping[str, Mapping[str, type]] = {
+    "": {"ipc": int, "classes": int, "channels": int, "size": int, "decode": dict, "pixels": str},
+    "data.": {"fingerprint": str},
+    "evaluation.": {"protocol": str, "augmentation": str, "net": str},
+    "normalisation.": {"mean": tuple, "std": tuple},
+}
+"""What a training needs of a manifest."""
+
+MANIFEST_OPTIONAL: Mapping[str, Mapping[str, type]] = {
+    "": {"method": str, "iteration": int, "seed": int, "hyperparameters": dict, "labels": dict},
+    "data.": {"name": str, "train": str, "split": dict},
+    "evaluation.": {"cutmix": float, "mixup": float, "temperature": float, "teacher_mode": str},
+}
+"""What is read of a manifest where it is there."""
+
 
 @dataclass(frozen=True, eq=False)
 class DistilledSet:
@@ -44,8 +61,8 @@ class DistilledSet:
         manifest: JSON-able facts: `schema method hyperparameters ipc classes class_names channels size
             iterations iteration seed data normalisation pixels decode labels evaluation computed versions git`. There
             is no time in it, so that equal runs write equal files. `labels` has the `kind` (`raydd.storage.labels`),
-            the facts of the `teacher`, and `seed`, `purpose` and `epochs` of the `replay`, which with the recipe say
-            what its batches were.
+            the facts of the `teacher`, and `seed`, `purpose`, `epochs` and `recipe` (a `Recipe.to_json`) of the
+            `replay`, which say what its batches were.
         boxes: int64, shape (N, R, 3): regions (y0, x0, side) of each stored image that are training images too;
             None where the method has none.
         logits: float16, shape (N', classes): the teacher's for the plain training images; None without.
@@ -100,6 +117,17 @@ class DistilledSet:
     def label_facts(self) -> dict[str, Any]:
         """The manifest's `labels`; hard ones for files of schema 2, which do not name theirs."""
         return self.manifest.get("labels", HARD)
+
+    @property
+    def distilled_with(self) -> str:
+        """Specification of the network that the images were distilled with, whatever they are evaluated with: the
+        teacher of soft labels, else the one that the hyperparameters name, else (real images) the recipe's.
+        """
+        if self.label_kind != "hard":
+            return self.label_facts["teacher"]["net"]
+        chosen = self.manifest.get("hyperparameters", {})
+        named = [chosen[name] for name in ("net", "teacher") if isinstance(chosen.get(name), str)]
+        return named[0] if named else self.recipe["net"]
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -190,6 +218,7 @@ class DistilledSet:
         self._check(path)
         tensors = self._tensors()
         if teacher and self.teacher is not None and self.label_kind == "online":
+            _check_weights(self.teacher, path)
             tensors |= {f"{TEACHER_PREFIX}{name}": value for name, value in self.teacher.state.items()}
         content = safetensors.torch.save(
             {name: tensor.contiguous() for name, tensor in tensors.items()},
@@ -207,7 +236,8 @@ class DistilledSet:
         """Read what `save` wrote. Reading runs no code from the file.
 
         Raises:
-            ArtifactError: the file is missing, corrupt, of another kind, or of another schema.
+            ArtifactError: the file is missing, corrupt, of another kind, or of another schema; or the teacher in it is
+                not the one that the manifest names.
         """
         path = Path(path)
         if not path.is_file():
@@ -228,7 +258,7 @@ class DistilledSet:
         try:
             manifest = json.loads(metadata[METADATA_KEY])
             schema = manifest["schema"]
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             raise ArtifactError(f"{path} carries a manifest that cannot be read") from None
         if schema not in READ:
             allowed = " and ".join(map(str, READ))
@@ -240,7 +270,10 @@ class DistilledSet:
         if distilled.label_kind == "hard":
             return distilled
         facts = distilled.label_facts["teacher"]
-        return replace(distilled, teacher=Teacher(facts["net"], state, facts) if state else find(facts, path))
+        teacher = Teacher(facts["net"], state, facts) if state else find(facts, path)
+        if teacher is not None:
+            _check_weights(teacher, path)
+        return replace(distilled, teacher=teacher)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         optional = {name: getattr(self, name) for name in OPTIONAL}
@@ -249,13 +282,18 @@ class DistilledSet:
 
     def _check(self, path: Path) -> None:
         try:
+            self._read_needed()
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{path} carries a manifest without a usable {error}") from None
+        except ArtifactError as error:
+            raise ArtifactError(f"{path} holds {error}") from None
+        try:
             count, size = self.ipc * self.classes, self.manifest["size"]
             shape = (count, self.manifest["channels"], size, size)
             kind = self.manifest["pixels"]
             check_decode(self.manifest["decode"], size)
             if self.boxes is not None:
                 check_boxes(self.boxes, count, size, size)
-            self._read_needed()
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} carries a manifest without a usable {error}") from None
         except ArtifactError as error:
@@ -282,9 +320,26 @@ class DistilledSet:
                 raise ArtifactError(f"{path} holds unit pixels in [{low:g}, {high:g}]; allowed is [0, 1]")
         self._check_labels(path)
 
-    def _read_needed(self) -> tuple[object, ...]:
-        """Read what a training needs of the manifest, so that what is missing is found on loading."""
-        return self.recipe["protocol"], self.recipe["augmentation"], self.normalisation, self.fingerprint
+    def _read_needed(self) -> None:
+        """Read what a training needs of the manifest, so that what is missing or of no use is found on loading."""
+        parts = {"": self.manifest}
+        parts |= {
+            f"{name}.": checked(self.manifest, name, dict) for name in ("data", "evaluation", "normalisation")
+        }
+        for where, needed in MANIFEST.items():
+            for name, kind in needed.items():
+                checked(parts[where], name, kind, where)
+        for where, optional in MANIFEST_OPTIONAL.items():
+            for name, kind in optional.items():
+                if parts[where].get(name) is not None:
+                    checked(parts[where], name, kind, where)
+        if self.recipe["epochs"] is not None:  # None is the protocol's
+            checked(self.recipe, "epochs", int, "evaluation.")
+        if self.recipe.get("teacher_mode") is not None:
+            try:
+                check_mode(self.recipe["teacher_mode"], "evaluation.teacher_mode")
+            except ConfigError as error:
+                raise ArtifactError(f"a manifest of no use: {error}") from None
 
     def _check_labels(self, path: Path) -> None:
         tensors = {"logits": self.logits, "replay": self.replay}
@@ -294,6 +349,15 @@ class DistilledSet:
             raise ArtifactError(f"{path} carries a manifest without a usable {error} of its labels") from None
         except ArtifactError as error:
             raise ArtifactError(f"{path} holds {error}") from None
+
+
+def _check_weights(teacher: Teacher, path: Path) -> None:
+    """Refuse a teacher whose tensors are not those that its facts name."""
+    if teacher.weights != teacher.facts["weights"]:
+        raise ArtifactError(
+            f"{path}: the weights of the teacher {teacher.facts['asset']} are not those that gave the labels: their "
+            f"digest is {teacher.weights[:12]}, and the manifest's {teacher.facts['weights'][:12]}"
+        )
 
 
 def _bytes(tensor: torch.Tensor | None) -> int:

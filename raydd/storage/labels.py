@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from raydd.errors import ArtifactError
+from raydd.errors import ArtifactError, ConfigError
 from raydd.storage.teacher import Teacher
+from raydd.training import Recipe
+from raydd.training.typed import WORDS, is_of
 
 KINDS = ("hard", "image", "online", "stored")
 """`hard`: the classes alone. The others are soft: `image` takes the teacher's probabilities of the plain training
@@ -17,8 +19,33 @@ images, mixed as they are; `online` lets the teacher label every augmented batch
 NEEDED = {"image": "logits", "stored": "replay"}
 """Which tensor of logits a kind cannot be used without."""
 
-REPLAY = ("seed", "purpose", "epochs")
-TEACHER = ("asset", "sha256", "net", "epochs", "pretrained")
+REPLAY: Mapping[str, type] = {"seed": int, "purpose": str, "epochs": int, "recipe": dict}
+TEACHER: Mapping[str, type] = {
+    "asset": str,
+    "sha256": str,
+    "weights": str,
+    "net": str,
+    "epochs": int,
+    "pretrained": bool,
+}
+
+
+def checked(about: Mapping[str, Any], name: str, kind: type, where: str = "") -> Any:
+    """What a manifest says, if it is of the kind that it has to be.
+
+    Args:
+        about: a part of the manifest.
+        name: of the fact.
+        kind: one of `raydd.training.typed.WORDS`.
+        where: what the part is called, with a dot behind it.
+
+    Raises:
+        ArtifactError: it is of another kind; one sentence, which goes on after "holds".
+        KeyError: it is missing.
+    """
+    if not is_of(about[name], kind):
+        raise ArtifactError(f"a manifest whose {where}{name} is {about[name]!r}; allowed is {WORDS[kind]}")
+    return about[name]
 
 
 def check_labels(
@@ -32,7 +59,7 @@ def check_labels(
 
     Args:
         about: the manifest's `labels`: `kind` and, with soft labels, the facts of the `teacher`; with stored ones
-            also those of the `replay`.
+            also those of the `replay`, whose `recipe` says what its batches were.
         tensors: `logits` and `replay`, see `raydd.storage.DistilledSet`; None where the set has none.
         teacher: if it is at hand.
         images: N', training images after decoding.
@@ -46,8 +73,9 @@ def check_labels(
     if kind not in KINDS:
         raise ArtifactError(f"labels of kind {kind!r}; allowed are {', '.join(KINDS)}")
     if kind != "hard":
-        facts = {name: about["teacher"][name] for name in TEACHER}
-        if teacher is not None and teacher.facts["sha256"] != facts["sha256"]:
+        given = checked(about, "teacher", dict, "labels.")
+        facts = {name: checked(given, name, each, "labels.teacher.") for name, each in TEACHER.items()}
+        if teacher is not None and any(teacher.facts[name] != facts[name] for name in ("sha256", "weights")):
             raise ArtifactError(
                 f"the teacher {teacher.facts['asset']}, but the labels are those of {facts['asset']}"
             )
@@ -63,7 +91,16 @@ def check_labels(
                 f"{name} are {logits.dtype} of shape {tuple(logits.shape)}; allowed is torch.float16 of shape {shape}"
             )
     if kind == "stored":
-        recorded = {name: about["replay"][name] for name in REPLAY}
+        told = checked(about, "replay", dict, "labels.")
+        if "recipe" not in told:
+            raise ArtifactError(
+                "a replay that does not say what its batches were (recipe); label the set anew"
+            )
+        recorded = {name: checked(told, name, each, "labels.replay.") for name, each in REPLAY.items()}
+        try:
+            Recipe.from_json(recorded["recipe"])
+        except ConfigError as error:
+            raise ArtifactError(f"a manifest whose labels.replay.recipe is of no use: {error}") from None
         held = tensors["replay"]
         if held is not None and recorded["epochs"] != len(held):
             raise ArtifactError(f"a replay of {len(held)} epochs, but its manifest says {recorded['epochs']}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,10 @@ import torch
 
 from raydd import nets
 from raydd.nets import Network
-from raydd.storage.weights import MODEL, load_into, member
+from raydd.storage.weights import MODEL, load_into, member, weights_digest
+
+ASSET = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}")
+"""Names of the folders of assets; nothing else is looked for, so that no file leads out of `assets`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +28,10 @@ class Teacher:
     Attributes:
         net: network specification.
         state: weights and buffers by name, on the CPU.
-        facts: JSON-able: `asset` (its folder's name), `sha256` of the asset's file, `net`, `epochs` that it was
-            trained for here (0 with weights that came from elsewhere), `train_accuracy` in [0, 1], and
-            `pretrained`: whether its weights came from elsewhere, so that it may have seen other images than train.
+        facts: JSON-able: `asset` (its folder's name), `sha256` of the asset's file, `weights` (digest of the state,
+            which is the same in every file), `net`, `epochs` that it was trained for here (0 with weights that came
+            from elsewhere), `train_accuracy` in [0, 1], and `pretrained`: whether its weights came from elsewhere, so
+            that it may have seen other images than train.
     """
 
     net: str
@@ -45,6 +51,11 @@ class Teacher:
         load_into(net, self.state, f"the teacher {self.net}")
         return net.requires_grad_(False).eval()
 
+    @functools.cached_property
+    def weights(self) -> str:
+        """Digest of the state as it is here, see `raydd.storage.weights.weights_digest`."""
+        return weights_digest(self.state)
+
     @property
     def stored_bytes(self) -> int:
         """Size of the weights and buffers."""
@@ -62,7 +73,7 @@ def find(facts: Mapping[str, Any], file: Path) -> Teacher | None:
         None where no such file is there, or only files with another sha256.
     """
     name = facts["asset"]
-    if Path(name).name != name:  # a file from elsewhere must not lead out of `assets`
+    if not ASSET.fullmatch(name):
         return None
     for folder in file.absolute().parents:
         path = folder / "assets" / name / MODEL

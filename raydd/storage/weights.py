@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 
@@ -38,13 +37,24 @@ def read(path: Path) -> dict[str, torch.Tensor]:
             tensors = safetensors.torch.load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError):
+    except Exception:  # of a file that is none, torch's unpickler raises whatever its bytes lead it to
         tensors = None
     if not isinstance(tensors, Mapping) or not all(
-        isinstance(each, torch.Tensor) for each in tensors.values()
+        isinstance(name, str) and isinstance(each, torch.Tensor) for name, each in tensors.items()
     ):
         raise ArtifactError(f"weights: {path} holds no tensors by name, as safetensors or torch write them")
     return member(tensors, 0) or dict(tensors)
+
+
+def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
+    """What weights are, whatever file they lie in: sha256, in hex, over name, dtype, shape and bytes of every tensor,
+    in the order of the names.
+    """
+    found = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def load_into(net: Network, state: Mapping[str, torch.Tensor], source: str) -> None:

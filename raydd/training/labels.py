@@ -12,10 +12,26 @@ from raydd.devices import Compute
 from raydd.errors import ConfigError, unknown
 from raydd.nets import Network, Passes
 from raydd.training.batches import batch_size, batches
-from raydd.training.recipe import Recipe
+from raydd.training.recipe import Recipe, check_temperature
 from raydd.training.sources import Source
 
 MODES = ("eval", "train")
+"""How a teacher labels batches: as it was trained, or by the statistics of each batch."""
+
+
+def check_mode(mode: str, field: str = "teacher_mode") -> str:
+    """The mode as it is.
+
+    Args:
+        mode: of a teacher that labels batches.
+        field: what it is called where it was given.
+
+    Raises:
+        ConfigError: it is none of `MODES`.
+    """
+    if mode not in MODES:
+        raise ConfigError(f"{field}: {unknown('mode', mode, MODES)}")
+    return mode
 
 
 class Labels(ABC):
@@ -53,14 +69,14 @@ class TeacherLabels(Labels):
     Args:
         net: the teacher; moved to the device. In mode `train` it is copied, as labelling changes it.
         compute: where and how; `mixed` and `bf16` label in bfloat16.
-        temperature: T > 0.
+        temperature: T, see `Recipe`.
         mode: `eval`: an image's label does not depend on the others. `train`: batch norm takes the statistics of the
             mixed batch and its running ones drift, as in the CIFAR scripts of SRe2L and DWA, which never call eval().
         batch: the usual number of images of a call, >= 1.
         size: side of the images in pixels.
 
     Raises:
-        ConfigError: no such mode, or the temperature is not above 0.
+        ConfigError: no such mode, or the temperature is not in `raydd.training.recipe.TEMPERATURES`.
     """
 
     def __init__(
@@ -73,11 +89,9 @@ class TeacherLabels(Labels):
         batch: int,
         size: int,
     ) -> None:
-        if mode not in MODES:
-            raise ConfigError(f"teacher_mode: {unknown('mode', mode, MODES)}")
-        self.temperature = _above_zero(temperature)
+        training = check_mode(mode) == "train"
+        self.temperature = check_temperature(temperature)
         self.passes = Passes(compute, image_gradient=False, batch=batch, size=size)
-        training = mode == "train"
         self.net = self.passes.place(copy.deepcopy(net) if training else net).train(training)
         self.random = training and net.random
 
@@ -94,12 +108,12 @@ class ReplayedLabels(Labels):
 
     Args:
         logits: float16 (E, N, classes), row by row as the images of an epoch came; on any device.
-        temperature: T > 0.
+        temperature: T, see `Recipe`.
         recipe, seed, purpose: what `replay_logits` was given, as far as it is known: a training with another one is
             refused. Of the recipe batch size, augmentation and mixing count.
 
     Raises:
-        ConfigError: the temperature is not above 0.
+        ConfigError: the temperature is not in `raydd.training.recipe.TEMPERATURES`.
     """
 
     def __init__(
@@ -111,7 +125,7 @@ class ReplayedLabels(Labels):
         seed: int | None = None,
         purpose: str | None = None,
     ) -> None:
-        self.logits, self.temperature = logits, _above_zero(temperature)
+        self.logits, self.temperature = logits, check_temperature(temperature)
         self.recipe, self.seed, self.purpose = recipe, seed, purpose
         self._next = 0
 
@@ -185,9 +199,3 @@ def replay_logits(
             recorded[epoch, first : first + len(images)] = passes.logits(net, images).half().cpu()
             first += len(images)
     return recorded
-
-
-def _above_zero(temperature: float) -> float:
-    if not temperature > 0.0:
-        raise ConfigError(f"temperature: must be above 0, got {temperature}")
-    return temperature

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from raydd.errors import ConfigError, unknown
+from raydd.training.typed import WORDS, is_of
 
 OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "cosine")
+
+TEMPERATURES = (0.01, 10_000.0)
+"""Smallest and largest temperature of soft labels: far beyond them float32 labels become NaN or all alike."""
 
 WARMUP_START = 0.01
 """Share of the learning rate that the first epoch of a warm-up has."""
@@ -53,8 +58,8 @@ class Recipe:
         decay_matrices_only: whether the weight decay leaves out parameters of one dimension: biases and the scales
             of norms.
         mixup: alpha of MixUp, >= 0; every batch is mixed, and none with 0. See `raydd.augment.mixup`.
-        temperature: T > 0 by which logits are divided before the cross-entropy with soft targets; hard targets have
-            none.
+        temperature: T in `TEMPERATURES`, by which logits are divided before the cross-entropy with soft targets; hard
+            targets have none.
         temperature_squared: whether that loss is multiplied by T^2, which keeps its gradient's size.
 
     Raises:
@@ -99,8 +104,7 @@ class Recipe:
             )
         if not 0 <= self.warmup <= self.epochs:
             raise ConfigError(f"warmup: must be 0 to all {self.epochs} epochs, got {self.warmup}")
-        if not 0.0 < self.temperature < math.inf:
-            raise ConfigError(f"temperature: must be above 0 and finite, got {self.temperature}")
+        check_temperature(self.temperature)
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, 0-based.
@@ -120,10 +124,46 @@ class Recipe:
         return rate
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able fields, for asset keys and manifests; `Recipe(**fields)` is the recipe again."""
+        """JSON-able fields, for asset keys and manifests; `Recipe.from_json(fields)` is the recipe again."""
         chosen = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.name not in LATER or getattr(self, field.name) != field.default
         }
         return {**chosen, "decay_epochs": list(self.decay_epochs)}
+
+    @classmethod
+    def from_json(cls, fields: Any) -> Recipe:
+        """The recipe whose `to_json` was written to a file, which may since have become anything.
+
+        Raises:
+            ConfigError: `fields` are none of a recipe; the sentence begins with the name of the field.
+        """
+        if not isinstance(fields, Mapping):
+            raise ConfigError(f"recipe: must have names and values, got {fields!r}")
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        for name, value in fields.items():
+            if name not in known:
+                raise ConfigError(f"recipe: {unknown('field', str(name), known)}")
+            kind = int if name == "epochs" else type(known[name].default)
+            if not is_of(value, kind):
+                raise ConfigError(f"{name}: must be {WORDS[kind]}, got {value!r}")
+        if "epochs" not in fields:
+            raise ConfigError("epochs: is missing, and a recipe has it")
+        return cls(**{**fields, "decay_epochs": tuple(fields.get("decay_epochs", ()))})
+
+
+def check_temperature(temperature: float, field: str = "temperature") -> float:
+    """The temperature as it is.
+
+    Args:
+        temperature: T of soft labels.
+        field: what it is called where it was given.
+
+    Raises:
+        ConfigError: it is not in `TEMPERATURES`.
+    """
+    low, high = TEMPERATURES
+    if not low <= temperature <= high:  # NaN is not, either
+        raise ConfigError(f"{field}: must be in [{low:g}, {high:g}], got {temperature}")
+    return temperature

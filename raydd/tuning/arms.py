@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raydd import jobs, registry
 from raydd.distillation import baselines
 from raydd.evaluation import equal_steps
 from raydd.seeding import derive_seed
-from raydd.tuning.labels import SAME_TEACHER
+from raydd.tuning.labels import SAME_TEACHER, relabels
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
@@ -31,6 +31,9 @@ class Arm:
         hyperparameters: that differ from the method's defaults.
         trial: number of the trial it stands for, or None.
         baseline: one of `confirm.baselines`, or None where a method distils.
+        labelled_as: hyperparameters that differ from the study's method's defaults, by which a baseline is labelled and
+            evaluated: the winner's, so that it differs from the winner by its images alone. Empty where the method has
+            no labels to give, and for `full`.
     """
 
     key: str
@@ -41,6 +44,7 @@ class Arm:
     hyperparameters: dict[str, Scalar]
     trial: int | None = None
     baseline: str | None = None
+    labelled_as: dict[str, Scalar] = field(default_factory=dict)
 
     @property
     def paired(self) -> bool:
@@ -78,10 +82,10 @@ def report_arms(study: Study, plan: Plan, winner: int) -> list[Arm]:
         arms.append(trial_arm(study.trial(0), plan, "default"))
     base = base_arm(plan)
     arms += [base] if base else []
-    return [*arms, *(baseline_arm(name, plan) for name in plan.config.confirm.baselines)]
+    return [*arms, *(baseline_arm(name, plan, arms[0]) for name in plan.config.confirm.baselines)]
 
 
-def baseline_arm(name: str, plan: Plan) -> Arm:
+def baseline_arm(name: str, plan: Plan, winner: Arm) -> Arm:
     """The arm of real images that nothing distils; its title says what its figures rest on."""
     config = plan.config
     fitted = plan.data.train_and_val() if config.confirm.fit == "train+val" else plan.data
@@ -94,7 +98,8 @@ def baseline_arm(name: str, plan: Plan) -> Arm:
         "k_center": (f"training images chosen by k-center ({coreset})", "k-center"),
         "full": (f"all training data, {network} (one net, not by the protocol above, in no difference)", ""),
     }[name]
-    return Arm(name, name, title, short, None, {}, baseline=name)
+    labelled_as = winner.hyperparameters if relabels(plan.method) and name != "full" else {}
+    return Arm(name, name, title, short, None, {}, baseline=name, labelled_as=labelled_as)
 
 
 def title_with_labels(arm: Arm, regime: str) -> str:

@@ -3,10 +3,10 @@
 Three stages on three kinds of data. The search's own values are estimates, the best of many. Re-ranking
 distils the top trials with fresh seeds and freezes the winner by validation accuracy. The report
 distils winner, default and base with fresh paired seeds and reads test, beside baselines that distil
-nothing; it chooses nothing. Real images get the labels that the method gives its own, and pixels with soft
-labels are evaluated with hard ones too. Arms are compared after equally many optimisation steps, the winner's: a set
-of another number of training images is evaluated once more, for as many. Every distillation leaves a
-`result.json`, so an interrupted confirmation goes on where it stopped.
+nothing; it chooses nothing. Real images get the winner's kind of labels, used as the winner uses them, and pixels
+with soft labels are evaluated with hard ones too. Arms are compared after equally many optimisation
+steps, the winner's: a set of another number of training images is evaluated once more, for as many.
+Every distillation leaves a `result.json`, so an interrupted confirmation goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd import files
+from raydd import files, jobs
 from raydd.distillation import baselines
 from raydd.errors import StageFailed
 from raydd.seeding import derive_seed
 from raydd.storage import DistilledSet
 from raydd.tuning import cluster, tasks
 from raydd.tuning.arms import Arm, base_arm, compared_steps, main_net, report_arms, report_seeds, trial_arm
+from raydd.tuning.stages import check_assets
 from raydd.tuning.summary import summarise, widest_interval
 
 if TYPE_CHECKING:
@@ -168,9 +169,7 @@ def run_units(
     """
     wanted = [(arm, index) for arm in arms for index in range(len(seeds) if arm.paired else 1)]
     missing = [
-        (arm, index)
-        for arm, index in wanted
-        if not (unit_folder(study, arm, stage, index) / "result.json").exists()
+        (arm, index) for arm, index in wanted if not finished(unit_folder(study, arm, stage, index), arm)
     ]
 
     def submit(task: Callable[..., Any], *arguments: Any) -> Any:
@@ -215,18 +214,49 @@ def run_units(
     return results
 
 
+def finished(folder: Path, arm: Arm) -> bool:
+    """Whether a unit has its result, made with the labels that its arm has now: real images have the winner's."""
+    path = folder / "result.json"
+    return path.exists() and files.read_json(path).get("labelled_as", {}) == arm.labelled_as
+
+
 def unit_folder(study: Study, arm: Arm, stage: str, index: int) -> Path:
     """Where one distillation of a confirmation lies."""
     return study.folder / "confirm" / arm.key / f"{stage}-{index}"
 
 
 def remake_assets(ray: Any, study: Study, plan: Plan) -> None:
-    """Train the assets on train+val before the report, so that no two tasks do it at once."""
+    """Train the assets on train+val before the report, so that no two tasks do it at once.
+
+    Raises:
+        StageFailed: one could not be made, or is not the one that an earlier report used.
+    """
     remote = ray.remote(tasks.make_asset).options(**cluster.task_options(plan.config.resources))
-    for index in range(len(plan.method.assets(plan.context))):
+    records = [
         cluster.fetch(
             ray, remote.remote(study.folder, index, "train+val"), "an asset could not be made from train+val"
         )
+        for index in range(len(plan.method.assets(plan.context)))
+    ]
+    if records:
+        check_assets(study, records, "train+val")
+        check_weights(study, plan, records)
+
+
+def check_weights(study: Study, plan: Plan, records: Iterable[Mapping[str, Any]]) -> None:
+    """Stop where weights from elsewhere are not those of the search any more.
+
+    Raises:
+        StageFailed: which weights.
+    """
+    path = jobs.assets_file(study.folder)
+    begun = files.read_json(path) if path.exists() else []
+    for spec, record, first in zip(plan.method.assets(plan.context), records, begun):
+        if spec.weights and record["sha256"] != first["sha256"]:
+            raise StageFailed(
+                f"the weights of {spec.net} ({spec.weights}) are not those that study {study.name!r} began with; bring "
+                "the old ones back, or start a new study"
+            )
 
 
 def track(tracker: Tracker, study: Study, report: Mapping[str, Any]) -> None:

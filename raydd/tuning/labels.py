@@ -5,6 +5,7 @@ person who starts it.
 from __future__ import annotations
 
 from raydd.registry import AssetSpec, Context, Method
+from raydd.wording import seen_elsewhere as seen_elsewhere
 
 SAME_TEACHER = " with the same teacher's labels"  # what real images are called that a report labels
 
@@ -14,9 +15,14 @@ def regime(method: Method, context: Context) -> str:
 
     Such a method may have a hyperparameter `labels`, with which `hard` leaves the teacher's aside.
     """
-    if type(method).labelled is Method.labelled:
+    if not relabels(method):
         return "hard"
     return "hard" if method.defaults(context).model_dump().get("labels") == "hard" else "soft"
+
+
+def relabels(method: Method) -> bool:
+    """Whether the method has labels of its own to give (`Method.labelled`), to its sets and to real images."""
+    return type(method).labelled is not Method.labelled
 
 
 def pretrained(method: Method, context: Context) -> list[AssetSpec]:
@@ -36,11 +42,3 @@ def tags(method: Method, context: Context) -> dict[str, str]:
 def cautions(method: Method, context: Context) -> list[str]:
     """A sentence for every network that may have seen more than the training images; to be read before launch."""
     return [seen_elsewhere(spec.net) for spec in pretrained(method, context)]
-
-
-def seen_elsewhere(net: str) -> str:
-    """What a network whose weights were trained elsewhere does to the figures that rest on it."""
-    return (
-        f"Warning: {net} has weights that were trained elsewhere. It may have seen validation and test images: search "
-        "estimates and test figures that rest on it may be too high, and are not to be put beside others."
-    )

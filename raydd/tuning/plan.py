@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raydd import compiling, devices, evaluation, jobs, nets, registry, workload
+from raydd import compiling, devices, evaluation, files, jobs, nets, registry, workload
 from raydd.cadence import Cadence
 from raydd.config import StudyConfig
 from raydd.data import DataSplits, load_data
 from raydd.errors import ConfigError, StudyError, unknown
-from raydd.registry import Context, Method, Scalar
-from raydd.seeding import generator
+from raydd.nets.layers import IMAGENET_STEM
+from raydd.nets.public import CLASSES, _name
+from raydd.registry import AssetSpec, Context, Method, Scalar
+from raydd.storage.assets import PUBLIC
 from raydd.tuning import cluster, labels
 from raydd.tuning.searcher import Point
 from raydd.tuning.space import StudySpace
@@ -61,7 +63,7 @@ class Plan:
         ]
         if labels.regime(self.method, context) == "soft":
             lines.append(
-                "labels: soft, a teacher's; real images of the report get the same, and the pixels are judged with "
+                "labels: soft, a teacher's; real images of the report get the winner's, and the pixels are judged with "
                 "hard labels too"
             )
         caution = compiling.caution(context.precision, device_kind(config), context.compiled)
@@ -105,11 +107,12 @@ def prepare(config: StudyConfig) -> Plan:
     if config.name is not None and (config.folder / CONFIG_FILE).exists():
         raise StudyError(taken(config.name, Path(config.home)))
     data = load_data(config.data, verify=True)
-    plan = plan_for(config, method, data)
+    plan = plan_for(with_absolute_weights(config), method, data)
     base = method.base_of(plan.context)
     if base is not None:
         registry.get(base)
     check_nets(plan)
+    check_weights(plan)
     plan = decide_compiling(plan)
     if plan.config.name is None:
         stem = re.sub(r"[^a-z0-9._-]+", "-", f"{method.name}-{data.name}-ipc{config.ipc}".lower())[:56]
@@ -175,12 +178,49 @@ def check_nets(plan: Plan) -> None:
     own = [value for name, value in settings.items() if name.endswith("net") and isinstance(value, str)]
     own += [spec.net for spec in plan.method.assets(plan.context)]
     for spec in {plan.config.evaluation.net, *(plan.config.confirm.nets or []), *own}:
-        nets.build(
-            spec,
-            channels=plan.data.channels,
-            size=plan.data.size,
-            classes=plan.data.classes,
-            generator=generator(0, "check"),
+        workload.forward(spec, plan.data)  # builds it, and counts an image's way through it
+
+
+def with_absolute_weights(config: StudyConfig) -> StudyConfig:
+    """The configuration with absolute paths for fixed values whose names end in `weights`, so that a study goes on from
+    any folder.
+    """
+    fix = {
+        name: str(files.absolute(value))
+        if name.endswith("weights") and isinstance(value, str) and value not in ("", PUBLIC)
+        else value
+        for name, value in config.search.fix.items()
+    }
+    return config.replace(search={**config.search.model_dump(), "fix": fix})
+
+
+def check_weights(plan: Plan) -> None:
+    """Refuse weights from elsewhere that are not there, for any asset of the method; nothing is downloaded.
+
+    Raises:
+        ConfigError: which weights, and what there is.
+    """
+    for spec in plan.method.assets(plan.context):
+        if spec.weights == PUBLIC:
+            check_public(spec, plan.data)
+        elif spec.weights:
+            path = files.absolute(spec.weights)
+            if not path.is_file() or not os.access(path, os.R_OK):
+                raise ConfigError(f"weights of {spec.net}: {path} is no file that can be read")
+
+
+def check_public(spec: AssetSpec, data: DataSplits) -> None:
+    """Refuse public weights of a network that has none, and for other images than those of ImageNet-1K.
+
+    Raises:
+        ConfigError: what is wrong, and what is allowed.
+    """
+    _name(spec.net)
+    if (data.channels, data.classes) != (3, CLASSES) or data.size < IMAGENET_STEM:
+        raise ConfigError(
+            f"weights of {spec.net}: public weights tell the {CLASSES} classes of ImageNet apart in images of 3 "
+            f"channels and at least {IMAGENET_STEM} px, and {data.name} has {data.classes} classes in images of "
+            f"{data.channels} channels and {data.size} px"
         )
 
 

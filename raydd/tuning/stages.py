@@ -9,7 +9,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from raydd import files
+from raydd import files, jobs
 from raydd.errors import StageFailed
 from raydd.tuning import cluster, tasks
 from raydd.tuning.callback import StudyCallback
@@ -47,13 +47,18 @@ def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:
     return plan_for(config, plan.method, plan.data, measured)
 
 
-def check_assets(study: Study, records: list[dict[str, Any]]) -> None:
+def check_assets(study: Study, records: list[dict[str, Any]], fit: str = "train") -> None:
     """Write down which weights the study uses; on a resume, stop if they are others.
+
+    Args:
+        study: to which they belong.
+        records: of all assets, in their order.
+        fit: what they were trained on, see `jobs.assets_file`.
 
     Raises:
         StageFailed: an asset was made anew and came out with other bytes.
     """
-    path = study.folder / "assets.json"
+    path = jobs.assets_file(study.folder, fit)
     used = {record["key"]: record["sha256"] for record in files.read_json(path)} if path.exists() else {}
     made = {record["key"]: record["sha256"] for record in records}
     if used and used != made:

@@ -1,7 +1,8 @@
 """The numbers of a confirmation: intervals over runs, paired differences, and what soft labels need beside them.
 
 Soft labels tell a network what their teacher knows, whatever the images are worth. Arms whose labels are of two
-kinds, soft and hard, are therefore never compared.
+kinds, soft and hard, are therefore never compared; nor is an arm with real images whose labels are used otherwise, at
+another temperature for example.
 """
 
 from __future__ import annotations
@@ -45,14 +46,20 @@ def summarise(
             if found:
                 runs[arm.name, net] = found
     by_name = {arm.name: arm for arm in arms}
-    rows = [row_of(by_name[name], net, runs, results[by_name[name].key]) for name, net in runs]
+    others = other_labels(arms, results)
+    rows = [
+        row_of(by_name[name], net, runs, results[by_name[name].key], alike=name not in others)
+        for name, net in runs
+    ]
     net = nets[0]
     first = runs["winner", net][0]
     regimes = {arm.name: runs[arm.name, net][0]["label_regime"] for arm in arms}
     pairs = [("winner", arm.name) for arm in arms[1:] if arm.paired]
     if "random" in by_name:  # whether distilling pays at all, without what was tuned
         pairs += [(name, "random") for name in ("default", "base") if name in by_name]
-    pairs = [(a, b) for a, b in pairs if regimes[a] == regimes[b]]
+    pairs = [
+        (a, b) for a, b in pairs if regimes[a] == regimes[b] and not (by_name[b].baseline and a in others)
+    ]
     compared = [statistics.paired(accuracies(runs[a, net]), accuracies(runs[b, net])) for a, b in pairs]
     adjusted = holm_in_families(pairs, [difference.p for difference in compared])
     report = {
@@ -93,7 +100,7 @@ def summarise(
         "search_estimate": ranking["search_estimate"],
     }
     if first["label_regime"] == "soft":
-        report["label_settings"] = label_settings(arms, results)
+        report["other_labels"] = others
     elsewhere = [row["teacher"]["net"] for row in rows if "teacher" in row and row["teacher"]["pretrained"]]
     sentences = [*labels.cautions(plan.method, plan.context), *map(labels.seen_elsewhere, elsewhere)]
     if sentences:
@@ -106,6 +113,7 @@ def row_of(
     net: str,
     runs: Mapping[tuple[str, str], list[dict[str, Any]]],
     results: Sequence[Mapping[str, Any]],
+    alike: bool = True,
 ) -> dict[str, Any]:
     """One arm on one net.
 
@@ -113,6 +121,7 @@ def row_of(
         arm, net: which.
         runs: `nets[net]` of every result, by (arm, net).
         results: of the arm.
+        alike: whether its labels are used as those of random real images, without which it has no IOR.
     """
     values = runs[arm.name, net]
     regime = values[0]["label_regime"]
@@ -133,9 +142,10 @@ def row_of(
     }
     if regime == "soft":
         full, random = runs.get(("full", net)), runs.get(("random", net))
-        alike = random is not None and arm.name != "random" and random[0]["label_regime"] == "soft"
+        alike = alike and arm.name != "random"
+        measured = random if alike and random and random[0]["label_regime"] == "soft" else None
         facts |= soft_facts(values, results[0])
-        facts |= dd_ranking(values, full[0]["mean"] if full else None, random if alike else None)
+        facts |= dd_ranking(values, full[0]["mean"] if full else None, measured)
     return facts
 
 
@@ -171,7 +181,8 @@ def dd_ranking(
     Args:
         values: of every run.
         full: accuracy of all training data with hard labels; None where it was not measured.
-        random: of random real images, run by run with the same seeds; None for themselves.
+        random: of random real images, run by run with the same seeds; None for themselves, and where their labels
+            are used otherwise.
 
     Returns:
         `hlr` and `ior`: mean, sd, low, high and n, or None.
@@ -188,14 +199,25 @@ def dd_ranking(
     }
 
 
-def label_settings(arms: Sequence[Arm], results: Results) -> dict[str, list[Any]]:
-    """Settings of how labels are used, such as the temperature, in which the winner's runs differ from those of the
-    real images: name to [the winner's, theirs]. What was searched is no merit of the images.
+def label_settings(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How labels are used in a run, such as the temperature, and whose they are; None with hard labels."""
+    if "labels" not in result:
+        return None
+    about = result["labels"]
+    return {"labels": about["kind"], **result["recipe"], "teacher": about["teacher"]["asset"]}
+
+
+def other_labels(arms: Sequence[Arm], results: Results) -> dict[str, dict[str, list[Any]]]:
+    """Arms whose soft labels are used otherwise than those of the real images, which are the winner's: name to the
+    settings that differ, each [the arm's, theirs]. What such settings gain is no merit of the images.
     """
-    own = results[arms[0].key][0].get("recipe", {})
-    others = [results[arm.key][0].get("recipe") for arm in arms if arm.baseline is not None]
-    other = next((recipe for recipe in others if recipe is not None), own)
-    return {name: [own[name], other[name]] for name in own if own[name] != other[name]}
+    found = {arm.name: label_settings(results[arm.key][0]) for arm in arms}
+    real = next((found[arm.name] for arm in arms if arm.baseline and found[arm.name]), None)
+    others = {}
+    for name, own in found.items():
+        if own is not None and real is not None and own != real:
+            others[name] = {key: [own[key], real[key]] for key in own if own[key] != real[key]}
+    return others
 
 
 def accuracies(values: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -17,7 +17,7 @@ from raydd.distillation import baselines
 from raydd.errors import TrialDiverged
 from raydd.evaluation import equal_steps, evaluate, protocols
 from raydd.jobs import Job
-from raydd.registry import AssetSpec, Scalar
+from raydd.registry import AssetSpec
 from raydd.storage import DistilledSet
 from raydd.training import accuracies
 from raydd.tuning.studies import Study
@@ -157,7 +157,8 @@ def distil_and_evaluate(
 
     Args:
         folder: the study's folder.
-        arm: `key`, and `method` with `hyperparameters`, or `baseline`: a set of real images.
+        arm: `key`, and `method` with `hyperparameters`, or `baseline`, a set of real images, with `labelled_as`; see
+            `raydd.tuning.arms.Arm`.
         seed: seed of the distillation, its initial images and the evaluation's networks.
         split: `val` or `test`; a reading of test is counted before it happens.
         nets: architectures to train.
@@ -168,11 +169,14 @@ def distil_and_evaluate(
 
     Returns:
         `result.json`: per net the accuracies (under `equal_steps` those of the second evaluation, under `hard` those
-        with hard labels, if there are any), what a soft-label set takes and rests on, and the seconds.
+        with hard labels, if there are any), what a soft-label set takes and rests on, the seconds, and
+        `labelled_as` of real images.
     """
     config = Study(folder).config
     begun = time.perf_counter()
-    job = open_study_job(folder, config.confirm.fit if split == "test" else "train")
+    fit = config.confirm.fit if split == "test" else "train"
+    job = open_study_job(folder, fit)
+    job.check_assets(folder, fit)
     protocol = config.evaluation.protocol or job.method.protocol_for(
         job.context
     )  # the study's, for every arm
@@ -181,7 +185,7 @@ def distil_and_evaluate(
     if arm["baseline"] is None:
         distilled, diverged = distil(job, arm, seed, recipe)
     else:
-        distilled, diverged = real_images(job, arm["baseline"], seed, prepared, recipe), ""
+        distilled, diverged = real_images(job, arm, seed, prepared, recipe), ""
     soft = distilled.label_kind != "hard"
     where.mkdir(parents=True, exist_ok=True)
     # The teacher stays in the study's assets, where `load` finds it: it may be larger than all sets of a report.
@@ -219,6 +223,7 @@ def distil_and_evaluate(
         "nets": figures,
         "bytes": (where / "distilled.safetensors").stat().st_size,
         **(about_labels(distilled) if soft else {}),
+        **({} if arm["baseline"] is None else {"labelled_as": dict(arm["labelled_as"])}),
         "distill_seconds": seconds,
         "seconds": time.perf_counter() - begun,
     }
@@ -234,32 +239,31 @@ def distil(
     """
     if arm["method"] != job.method.name:
         job = job.of_method(arm["method"])
+    model = jobs.resolve(job.method, job.context, arm["hyperparameters"])
     distiller = job.distiller(arm["hyperparameters"], seed)
-    initial, why = distiller.distilled(), ""
+    initial, why = jobs.unlabelled(distiller), ""
     try:
         while distiller.progress < 1.0 - 1e-9:
             distiller.step()
     except TrialDiverged as error:
         why = str(error)
-    distilled = (initial if why else distiller.distilled()).with_recipe(**recipe)
-    if (
-        distilled.label_kind == "stored"
-    ):  # for the batches of the set's own recipe, and of its number of epochs
-        distilled = labelled(job, arm["hyperparameters"], distilled)
-    return distilled, why
+    plain = initial if why else jobs.unlabelled(distiller)
+    return job.labelled(plain.with_recipe(**recipe), model), why
 
 
 def real_images(
     job: Job,
-    baseline: str,
+    arm: Mapping[str, Any],
     seed: int,
     prepared: Mapping[str, Any] | None,
     recipe: Mapping[str, Any],
 ) -> DistilledSet:
-    """The baseline's set, with the labels that the study's method gives its own, at its default setting and what is
-    fixed, and evaluated like them by `recipe`.
+    """The baseline's set, with the labels that the study's method gives its own with the setting `labelled_as`, and
+    evaluated like them by `recipe`.
     """
-    own = job.distiller({}, seed).distilled().recipe
+    baseline = arm["baseline"]
+    model = jobs.resolve(job.method, job.context, arm["labelled_as"])
+    own = job.recipe(model)
     if baseline == "random":
         images = baselines.random_real(job.data, job.context, own, seed)
     else:
@@ -267,13 +271,7 @@ def real_images(
         facts = {name: prepared[name] for name in ("net", "epochs", "sha256")}
         rows = prepared["rows"][baseline]
         images = baselines.selected_real(baseline, rows, facts, job.data, job.context, own)
-    return labelled(job, {}, images.with_recipe(**recipe))
-
-
-def labelled(job: Job, hyperparameters: Mapping[str, Scalar], distilled: DistilledSet) -> DistilledSet:
-    """The set with the labels that the job's method gives its own; hard-label methods leave it as it is."""
-    model = jobs.resolve(job.method, job.context, hyperparameters)
-    return job.method.labelled(distilled, model, job.context, job.data, job.assets, job.device)
+    return job.labelled(images.with_recipe(**recipe), model)
 
 
 def about_labels(distilled: DistilledSet) -> dict[str, Any]:

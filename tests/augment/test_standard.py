@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from raydd import augment
 from raydd.augment import Draw, Standard
-from raydd.augment.standard import boxes
+from raydd.augment.standard import boxes, padding
 from raydd.errors import ConfigError
 from raydd.seeding import generator
 
@@ -22,9 +22,10 @@ Images = Callable[..., torch.Tensor]
 
 def crop(x: Image, u: Image) -> Image:
     _, height, width = x.shape
-    padded = np.zeros((len(x), height + 8, width + 8))
-    padded[:, 4:-4, 4:-4] = x
-    top, left = math.floor(u[0] * 9), math.floor(u[1] * 9)
+    down, across = (4 if side >= 32 else side // 8 for side in (height, width))
+    padded = np.zeros((len(x), height + 2 * down, width + 2 * across))
+    padded[:, down : down + height, across : across + width] = x
+    top, left = math.floor(u[0] * (2 * down + 1)), math.floor(u[1] * (2 * across + 1))
     return padded[:, top : top + height, left : left + width]
 
 
@@ -136,12 +137,13 @@ def test_where_no_part_fits_it_is_the_middle(random_images: Images) -> None:
     assert torch.equal(Standard("rrc")(x, Draw(("rrc",), never)), x)
 
 
-def test_crop_shifts_by_four_pixels_at_every_size() -> None:
-    for side in (8, 32, 64):
+def test_crop_shifts_by_four_pixels_and_small_images_by_an_eighth_of_their_side() -> None:
+    for side, most in ((8, 1), (28, 3), (31, 3), (32, 4), (64, 4)):
+        assert padding(side) == most
         ones = torch.ones(512, 1, side, side)
         kept = Standard("crop")(ones, Draw(("crop",), torch.rand(512, 2, generator=generator(0, "u"))))
         shares = kept.flatten(1).mean(1)
-        assert float(shares.min()) == pytest.approx(((side - 4) / side) ** 2, abs=1e-6)
+        assert float(shares.min()) == pytest.approx(((side - most) / side) ** 2, abs=1e-6)
         assert float(shares.max()) == 1.0
 
 

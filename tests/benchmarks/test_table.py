@@ -152,10 +152,10 @@ def record(name: str, seed: int, final: dict[int, float], own: int, mue: float =
 
 def test_differences_are_paired_by_seed_at_the_first_ones_steps() -> None:
     records = [record("IDC factor 2", seed, {2: 0.9, 4: 0.5 + seed / 10}, own=2) for seed in (0, 1, 2)] + [
-        record("UDD random", seed, {4: 0.52 + seed / 10}, own=4) for seed in (2, 0, 1)
+        record("UDD random", seed, {4: 0.52 + seed / 10 + (seed - 1) / 1000}, own=4) for seed in (2, 0, 1)
     ]
     text = summary.markdown(records)
-    assert "UDD random - IDC factor 2 = +2.0 [+2.0, +2.0], 4 steps" in text
+    assert "UDD random - IDC factor 2 = +2.0 [+1.8, +2.2], 4 steps" in text
     assert "| IDC factor 2 | 3 |  | 90.0 [90.0, 90.0] | 2 |" in text
 
 

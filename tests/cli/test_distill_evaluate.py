@@ -2,15 +2,19 @@
 
 import json
 import os
+import signal
+import threading
 
 import pytest
+import safetensors.torch
 import torch
 from click.testing import CliRunner
 
-from raydd import devices, evaluation, files
+from raydd import devices, evaluation, files, nets
 from raydd.cli import main
 from raydd.data import load_data
 from raydd.storage import DistilledSet
+from raydd.tuning import labels
 
 SMALL = ["--hp", "net=convnet-w4", "--hp", "batch_real=8", "--ipc", "1", "--iterations", "3"]
 
@@ -67,7 +71,8 @@ def test_both_say_how_they_compute_and_the_set_remembers(made):
     assert len(json.loads(result.stdout)) == 1
 
 
-def test_single_commands_use_all_cpus_of_the_process(made):
+def test_single_commands_use_all_cpus_of_the_process(made, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(devices.available_cpus() + 1)
     try:
@@ -160,6 +165,26 @@ def test_distill_takes_a_list_as_a_value(tmp_path):
     assert DistilledSet.load(out).manifest["hyperparameters"]["region_scale"] == [0.5, 0.34]
 
 
+def test_distill_warns_of_a_teacher_that_was_trained_elsewhere(tmp_path):
+    teacher = "convnet-d1-w4-bn"
+    net = nets.build(teacher, channels=1, size=8, classes=10, generator=torch.Generator().manual_seed(0))
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "weights.safetensors")
+
+    def said(*values):
+        out = tmp_path / f"{len(values)}.safetensors"
+        hp = [part for value in (f"teacher={teacher}", *values) for part in ("--hp", value)]
+        small = ["--ipc", "1", "--iterations", "1", "--home", tmp_path / "home"]
+        result = run("distill", "sre2l", "--out", out, *small, *hp)
+        assert result.exit_code == 0, result.output
+        return result.stdout.splitlines()
+
+    given = f"teacher_weights={tmp_path / 'weights.safetensors'}"
+    assert said(given)[0] == labels.seen_elsewhere(teacher)  # the very sentence of studies
+    assert said(given, "labels=hard")[0] == labels.seen_elsewhere(teacher)
+    here = said("teacher_epochs=1", "labels=hard", "jitter=1")
+    assert not any("Warning" in line for line in here)
+
+
 def test_distill_needs_a_place_it_can_write(tmp_path):
     (tmp_path / "file").touch()
     assert "cannot be written" in distill(tmp_path / "file" / "set.safetensors").stderr
@@ -237,6 +262,57 @@ def test_evaluate_refuses_a_file_that_is_no_distilled_set(tmp_path):
     assert "there is no file" in evaluate(file).stderr
     file.write_bytes(b"nonsense")
     assert evaluate(file).exit_code == 2
+
+
+def in_study(made, folder):
+    """The set as one of a study, whose readings of test are counted."""
+    inside = folder / "studies" / "first" / "trials" / "0" / "distilled.safetensors"
+    inside.parent.mkdir(parents=True)
+    (folder / "studies" / "first" / "study.yaml").write_text("method: dm\n")
+    inside.write_bytes(made[0].read_bytes())
+    return inside, folder / "studies" / "first" / "test_ledger.jsonl"
+
+
+def test_a_network_that_does_not_fit_is_refused_before_another_is_trained_and_test_is_read(made, tmp_path):
+    inside, ledger = in_study(made, tmp_path)
+    result = evaluate(inside, "--net", "convnet-w4,convnet-d4")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "computed in" not in result.stderr  # nothing was begun
+    assert result.stderr.count("\n") == 1
+    assert not ledger.exists()
+
+
+def test_a_network_that_is_named_twice_is_trained_once(made):
+    result = evaluate(made[0], "--net", "convnet-w4, mlp,convnet-w4", "--repeats", "1", "--json")
+    assert [row["net"] for row in json.loads(result.stdout)] == ["convnet-w4", "mlp"]
+
+
+@pytest.mark.parametrize("form", ["--json", "table"])
+def test_rows_that_are_finished_are_printed_when_a_later_network_is_interrupted(made, tmp_path, form):
+    inside, ledger = in_study(made, tmp_path)
+    over = threading.Event()
+
+    def interrupt():
+        while not over.wait(0.02):
+            if ledger.exists() and ledger.read_text().count("\n") == 1:
+                if not over.wait(0.5):  # well within the second network's training
+                    os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
+    flags = ["--net", "convnet-w4,resnet18", "--epochs", "300", "--repeats", "1"]
+    result = evaluate(inside, *flags, *(["--json"] if form == "--json" else []))
+    over.set()
+    watcher.join()
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "interrupted"
+    if form == "--json":
+        assert [row["net"] for row in json.loads(result.stdout)] == ["convnet-w4"]
+    else:
+        rows = [line.split()[0] for line in result.stdout.splitlines() if " hard " in line]
+        assert rows == ["convnet-w4"]
+        assert "test data were read 1 times in study first" in result.stdout
 
 
 def test_readings_of_test_inside_a_study_are_counted(made, tmp_path):

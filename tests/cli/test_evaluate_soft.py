@@ -16,6 +16,7 @@ from raydd.formation import initial_images, initial_labels
 from raydd.registry import AssetSpec, Context
 from raydd.storage import AssetStore, DistilledSet, manifest
 from raydd.training import TensorSource, accuracies, replay_logits
+from raydd.tuning import labels as labels_of_studies
 
 CPU = Compute(torch.device("cpu"))
 TEACHER = AssetSpec("teacher", "convnet-d1-w4-bn", {"epochs": 3, "batch": 64, "lr": 0.1})
@@ -72,7 +73,7 @@ def sets(digits, tmp_path_factory):
             recipe = protocols.get("sre2l-cifar").recipe("standard:crop", EPOCHS, mixup=0.8)
             source = TensorSource(made.images(), made.labels())
             replay = replay_logits(net, source, recipe, CPU, seed=0, purpose="relabel", epochs=EPOCHS)
-            about["replay"] = {"seed": 0, "purpose": "relabel", "epochs": EPOCHS}
+            about["replay"] = {"seed": 0, "purpose": "relabel", "epochs": EPOCHS, "recipe": recipe.to_json()}
             made = dataclasses.replace(made, replay=replay)
         made.save(folder / f"{kind}.safetensors")
     missing = dataclasses.replace(
@@ -102,15 +103,17 @@ def test_soft_and_hard_labels_have_a_table_each(sets, digits):
     nets = ["convnet-d1-w4", "mlp", "convnet-d1-w4-bn"]
     assert [(row[0], row[1]) for row in rows] == [(net, kind) for kind in ("soft", "hard") for net in nets]
     for part in (rows[:3], rows[3:]):
-        own = float(part[0][2])
-        assert part[0][3] == "0.0"
+        own = float(
+            part[2][2]
+        )  # the teacher, which gave the images, and not the net that the set is reported with
+        assert part[2][3] == "0.0"
         for row in part:
             assert float(row[3]) == pytest.approx(own - float(row[2]), abs=0.11)
             assert row[5:] == ["2", "2", "2", "val", "sre2l-cifar"]
     (accuracy,) = accuracies([teacher.network(1, 8, 10)], digits.val, digits.normalisation, CPU)
     assert lines[-4:] == [
         "one distillation: the spread is over networks only, not over distillations",
-        "drop: points below convnet-d1-w4, the network of the distillation, with the same labels",
+        "drop: points below convnet-d1-w4-bn, the network of the distillation, with the same labels",
         f"teacher: convnet-d1-w4-bn (3 epochs), {100 * accuracy:.1f} % on val; labels every batch in eval mode, "
         "temperature 5",
         f"images: 2.6 kB, soft labels: 0 B, teacher: {teacher.stored_bytes / 1000:.1f} kB",
@@ -126,7 +129,7 @@ def test_soft_labels_alone_are_the_default_and_the_drop_needs_the_distilling_net
     row = next(line for line in result.stdout.splitlines() if line.split()[:2] == ["mlp", "soft"])
     assert row.split()[3] == "-"
     assert (
-        "drop: it is the distance to convnet-d1-w4, the network of the distillation; name it in --net too"
+        "drop: it is the distance to convnet-d1-w4-bn, the network of the distillation; name it in --net too"
         in (result.stdout)
     )
 
@@ -135,7 +138,7 @@ def test_json_tells_regime_temperature_teacher_and_bytes_of_every_row(sets, digi
     folder, teacher = sets
     flags = [
         "--net",
-        "mlp,convnet-d1-w4",
+        "mlp,convnet-d1-w4-bn",
         "--labels",
         "soft,hard",
         "--temperature",
@@ -148,10 +151,12 @@ def test_json_tells_regime_temperature_teacher_and_bytes_of_every_row(sets, digi
     rows = json.loads(result.stdout)
     assert [(row["net"], row["label_regime"]) for row in rows] == [
         ("mlp", "soft"),
-        ("convnet-d1-w4", "soft"),
+        ("convnet-d1-w4-bn", "soft"),
         ("mlp", "hard"),
-        ("convnet-d1-w4", "hard"),
+        ("convnet-d1-w4-bn", "hard"),
     ]
+    assert {row["distilled_with"] for row in rows} == {"convnet-d1-w4-bn"}
+    assert [row["carried"] for row in rows] == [{}] * 4
     (accuracy,) = accuracies([teacher.network(1, 8, 10)], digits.test, digits.normalisation, CPU)
     soft, hard = rows[0], rows[2]
     assert (soft["temperature"], soft["teacher_mode"], soft["teacher_accuracy"]) == (20.0, "train", accuracy)
@@ -194,11 +199,42 @@ def test_a_pretrained_teacher_is_cautioned_against(sets, digits, tmp_path):
     ).save(tmp_path / "set.safetensors")
     said = evaluate(tmp_path / "set.safetensors", "--split", "val").stdout
     assert "teacher: convnet-d1-w4-bn (pretrained weights), " in said
-    assert (
-        "caution: the teacher's weights were trained elsewhere and have seen validation images, so that"
-        in said
+    sentence = labels_of_studies.seen_elsewhere("convnet-d1-w4-bn")  # the very one
+    assert sentence in said.splitlines()
+    flags = ["--split", "val", "--labels", "hard"]
+    assert sentence in evaluate(tmp_path / "set.safetensors", *flags).stdout.splitlines()
+    hard = DistilledSet.load(folder / "hard.safetensors")
+    recovered = {"teacher": "convnet-d1-w4-bn", "teacher_weights": "weights.pt", "labels": "hard"}
+    dataclasses.replace(hard, manifest={**hard.manifest, "hyperparameters": recovered}).save(
+        tmp_path / "hard.safetensors"
     )
-    assert "caution" not in evaluate(folder / "online.safetensors", "--split", "val").stdout
+    assert sentence in evaluate(tmp_path / "hard.safetensors", "--split", "val").stdout.splitlines()
+    for kind in ("online", "hard"):
+        assert "Warning" not in evaluate(folder / f"{kind}.safetensors", "--split", "val").stdout
+
+
+def test_another_protocol_says_what_it_takes_from_the_set(sets):
+    folder, _ = sets
+    flags = ["--split", "val", "--epochs", "1", "--net", "mlp"]
+
+    def notes(*more):
+        result = evaluate(folder / "online.safetensors", *flags, *more)
+        assert result.exit_code == 0, result.output
+        return [line for line in result.stdout.splitlines() if line.startswith("trained with")]
+
+    crop = "trained with the set's augmentation standard:crop"
+    assert notes() == notes("--protocol", "sre2l-cifar") == []
+    assert notes("--protocol", "dsa") == [f"{crop}, temperature 5"]
+    assert notes("--protocol", "dsa", "--temperature", "9") == [crop]
+    assert notes("--protocol", "dsa", "--labels", "hard") == [crop]
+    assert notes("--protocol", "dsa", "--labels", "soft,hard") == [f"{crop}, temperature 5 with soft labels"]
+    assert notes("--protocol", "dc", "--labels", "hard") == []
+    result = evaluate(
+        folder / "online.safetensors", *flags, "--protocol", "dsa", "--labels", "soft,hard", "--json"
+    )
+    soft, hard = json.loads(result.stdout)
+    assert soft["carried"] == {"augmentation": "standard:crop", "temperature": 5.0}
+    assert hard["carried"] == {"augmentation": "standard:crop"}
 
 
 def test_every_reading_of_test_is_counted_by_net_and_labels(sets, tmp_path):
@@ -244,7 +280,9 @@ def test_every_reading_of_test_is_counted_by_net_and_labels(sets, tmp_path):
         ),
         ("online", ["--labels", "sotf"], "unknown labels 'sotf': did you mean 'soft'?"),
         ("online", ["--labels", ","], "error: --labels: ',' names no labels; allowed are soft and hard\n"),
-        ("online", ["--temperature", "0"], "error: evaluation.temperature: must be above 0, got 0\n"),
+        ("online", ["--temperature", "0"], "temperature: must be in [0.01, 10000], got 0.0\n"),
+        ("online", ["--temperature", "1e300"], "temperature: must be in [0.01, 10000], got 1e+300\n"),
+        ("online", ["--temperature", "1e-300"], "temperature: must be in [0.01, 10000], got 1e-300\n"),
         ("online", ["--teacher-mode", "of"], "error: evaluation.teacher_mode: unknown mode 'of'"),
         ("image", ["--teacher-mode", "train"], "with image labels no teacher labels batches\n"),
         (

@@ -261,18 +261,46 @@ def test_statistics_loss_is_the_float64_loop() -> None:
         var = sum((variances[layer][c] - running_variances[layer][c]).item() ** 2 for c in range(size)) ** 0.5
         expected += (7.0 if layer == 0 else 1.0) * (0.02 * mean + 0.5 * var)
     assert batchnorm_statistics(*draw, 0.02, 0.5, 7.0).item() == pytest.approx(expected, rel=1e-12)
-    one_weight = batchnorm_statistics(*draw, 0.3, 0.3)
-    only = [batchnorm_statistics(*draw, *weights) for weights in ((0.3, 0.0), (0.0, 0.3))]
-    assert one_weight.item() == pytest.approx((only[0] + only[1]).item(), rel=1e-12)
     twice = [[torch.stack([each, each + 1]) for each in kind] for kind in draw[:2]]
     shifted = [[each + 1 for each in kind] for kind in draw[:2]]
-    both = batchnorm_statistics(*draw, 0.02, 0.5) + batchnorm_statistics(*shifted, *draw[2:], 0.02, 0.5)
-    assert batchnorm_statistics(*twice, *draw[2:], 0.02, 0.5).item() == pytest.approx(both.item(), rel=1e-12)
+    one, other, both = (
+        batchnorm_statistics(*kinds, running_means, running_variances, 0.02, 0.5)
+        for kinds in (draw[:2], shifted, twice)
+    )
+    assert both.item() == pytest.approx((one + other).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+def test_the_loss_that_is_descended_is_the_statistics_loss(
+    data: DataSplits, context: Context, coupled: bool
+) -> None:
+    values = {"lambda_mean": 0.3, "lambda_var": 0.7, "coupled": coupled, "init": "real", "first": 7.0}
+    distiller = sre2l(data, context, **values)
+    batch = distiller._batch()
+    images = distiller.initial(batch)
+    found = distiller.passes(images, batch.groups)
+    terms = distiller.terms(images, batch)
+    nothing = [[torch.zeros(each.shape[-1]) for each in found.means]] * 2  # they are deviations already
+    loss = batchnorm_statistics(found.means, found.variances, *nothing, 0.3, 0.3 if coupled else 0.7, 7.0)
+    assert terms["total"] == terms["ce"] + loss
+    assert min(terms["bn_mean"].item(), terms["bn_var"].item()) > 0.0
+
+
+def test_a_set_without_labels_has_the_same_pixels_and_nothing_of_the_teacher(
+    data: DataSplits, context: Context
+) -> None:
+    distiller = run(sre2l(data, context, labels="stored"), 6)
+    plain, made = distiller.unlabelled(), distiller.distilled()
+    assert torch.equal(plain.pixels, made.pixels)
+    assert plain.recipe == made.recipe
+    assert (plain.label_kind, plain.replay, plain.logits, plain.teacher) == ("hard", None, None, None)
+    assert made.label_kind == "stored"
 
 
 def test_statistics_that_are_met_give_no_gradient() -> None:
     mean = torch.ones(3, requires_grad=True)
-    loss = batchnorm_statistics([mean], [torch.ones(3)], [torch.ones(3)], [torch.ones(3)], 1.0, 1.0)
+    nothing = [torch.zeros(3)]
+    loss = batchnorm_statistics([mean], nothing, [torch.ones(3)], nothing, 1.0, 1.0)
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(mean.grad, torch.zeros(3))

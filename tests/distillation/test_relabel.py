@@ -14,6 +14,7 @@ from raydd.evaluation import protocols
 from raydd.registry import Context
 from raydd.seeding import generator
 from raydd.storage import DistilledSet, Teacher
+from raydd.storage.weights import weights_digest
 from raydd.training import TensorSource, replay_logits
 
 CPU = torch.device("cpu")
@@ -32,7 +33,8 @@ EVALUATION = {
 def teacher() -> Teacher:
     net = nets.build(NET, channels=3, size=8, classes=3, generator=generator(5, "teacher"))
     facts = {"asset": "teacher-0", "sha256": "0" * 64, "net": NET, "epochs": 0, "pretrained": False}
-    return Teacher(NET, net.state_dict(), {**facts, "train_accuracy": 0.3})
+    weights = weights_digest(net.state_dict())
+    return Teacher(NET, net.state_dict(), {**facts, "weights": weights, "train_accuracy": 0.3})
 
 
 @pytest.fixture
@@ -64,8 +66,11 @@ def test_soft_labels_are_the_teachers_of_the_plain_images(
 
 def test_a_replay_is_of_the_batches_that_its_record_names(plain: DistilledSet, teacher: Teacher) -> None:
     made = labelled(plain, teacher, how("stored"), CPU)
-    record = made.label_facts["replay"]
+    record = dict(made.label_facts["replay"])
+    recipe = record.pop("recipe")
     assert record == {"seed": 7, "purpose": "relabel", "epochs": 3}
+    assert recipe == how("stored").recipe.to_json()
+    assert (recipe["mixup"], recipe["batch"], recipe["augmentation"]) == (0.8, 128, "standard:crop_flip")
     assert tuple(made.replay.shape) == (3, 12, 3)
     source = TensorSource(made.images(), made.labels(), 3)
     again = replay_logits(teacher.network(3, 8, 3), source, how("stored").recipe, Compute(CPU), **record)

@@ -19,7 +19,7 @@ from raydd import augment, nets
 from raydd.data import ArrayImages, DataSplits, ImageData
 from raydd.devices import Compute
 from raydd.errors import ArtifactError, ConfigError, RayddError
-from raydd.evaluation import Evaluation, evaluate, protocols
+from raydd.evaluation import Evaluation, carried, evaluate, protocols
 from raydd.registry import AssetSpec
 from raydd.seeding import generator
 from raydd.storage import AssetStore, DistilledSet, Teacher
@@ -49,7 +49,12 @@ def labelled(distilled: DistilledSet, teacher: Teacher, kind: str, **own: Any) -
     if kind == "image":
         logits = net(distilled.images()).half()
     if kind == "stored":
-        about["replay"] = {"seed": STREAM, "purpose": PURPOSE, "epochs": EPOCHS}
+        about["replay"] = {
+            "seed": STREAM,
+            "purpose": PURPOSE,
+            "epochs": EPOCHS,
+            "recipe": recipe_of().to_json(),
+        }
         source = TensorSource(distilled.images(), distilled.labels())
         replay = replay_logits(net, source, recipe_of(), CPU, seed=STREAM, purpose=PURPOSE, epochs=EPOCHS)
     recipe = {
@@ -298,9 +303,11 @@ def test_a_file_of_schema_2_is_evaluated_as_it_was(
     ("kind", "changes", "message"),
     [
         ("online", {"labels": "softt"}, r"evaluation.labels: unknown labels 'softt': did you mean 'soft'\?"),
-        ("online", {"temperature": 0.0}, r"evaluation.temperature: must be above 0, got 0$"),
-        ("online", {"temperature": -2.5}, r"evaluation.temperature: must be above 0, got -2.5$"),
-        ("online", {"temperature": math.nan}, r"evaluation.temperature: must be above 0, got nan$"),
+        ("online", {"temperature": 0.0}, r"evaluation.temperature: must be in \[0.01, 10000\], got 0.0$"),
+        ("online", {"temperature": -2.5}, r"evaluation.temperature: must be in .*, got -2.5$"),
+        ("online", {"temperature": math.nan}, r"evaluation.temperature: must be in .*, got nan$"),
+        ("online", {"temperature": 1e300}, r"evaluation.temperature: must be in .*, got 1e\+300$"),
+        ("image", {"temperature": 1e-300}, r"evaluation.temperature: must be in .*, got 1e-300$"),
         ("online", {"temperature": 9.0, "labels": "hard"}, r"temperature: hard labels have none, got 9$"),
         ("online", {"teacher_mode": "trian"}, r"teacher_mode: unknown mode 'trian': did you mean 'train'\?"),
         (
@@ -342,3 +349,49 @@ def test_a_recipe_that_makes_other_batches_has_no_stored_labels(
         ConfigError, match=r"labels: .* were those of other batches than its recipe makes; label"
     ):
         quick(other, data)
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"mixup": 0.3}, r"mixup: the stored labels belong to batches with 0.8, got 0.3$"),
+        (
+            {"augmentation": ""},
+            r"augmentation: the stored labels belong to batches with 'standard:crop', got ''$",
+        ),
+    ],
+)
+def test_stored_labels_are_tied_to_the_batches_that_their_record_names(
+    own: dict[str, Any], message: str, distilled: DistilledSet, teacher: Teacher, data: DataSplits
+) -> None:
+    # Not by `with_recipe`, which drops the replay: a file whose recipe was changed.
+    with pytest.raises(ConfigError, match=message):
+        quick(labelled(distilled, teacher, "stored", **own), data)
+
+
+def test_two_teachers_of_one_file_do_not_share_an_accuracy(
+    distilled: DistilledSet, teacher: Teacher, data: DataSplits
+) -> None:
+    state = {name: torch.zeros_like(value) for name, value in teacher.state.items()}
+    blank = Teacher(teacher.net, state, {**teacher.facts, "weights": "0" * 64})
+    accuracies_ = [
+        quick(labelled(distilled, each, "image"), data).teacher_accuracy for each in (teacher, blank)
+    ]
+    assert accuracies_[0] > 0.8  # type: ignore[operator]
+    assert accuracies_[1] == pytest.approx(1 / 3)
+
+
+def test_what_another_protocol_takes_from_the_set_is_told(distilled: DistilledSet, teacher: Teacher) -> None:
+    online = labelled(distilled, teacher, "online")
+    assert carried(online, "sre2l-cifar", "soft") == {}
+    assert carried(online, "dsa", "soft") == {"augmentation": "standard:crop", "temperature": TEMPERATURE}
+    assert carried(online, "dsa", "soft", 7.0) == {"augmentation": "standard:crop"}
+    assert carried(online, "dsa", "hard") == {"augmentation": "standard:crop"}
+    assert carried(online, "dc", "hard") == {}
+    mixed = online.with_recipe(protocol="dsa")
+    both = {"augmentation": "standard:crop", "mixup": MIXUP}
+    assert carried(mixed, "sre2l-cifar", "hard") == both
+    assert carried(mixed.with_recipe(cutmix=0.5), "idc", "hard") == {
+        "augmentation": "standard:crop",
+        "cutmix": 0.5,
+    }

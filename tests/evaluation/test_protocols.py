@@ -173,7 +173,7 @@ def test_what_a_set_says_of_mixing_and_temperature_goes_before_the_protocols() -
 
 
 def test_a_temperature_or_an_alpha_out_of_range_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"temperature: must be above 0 and finite, got 0\.0"):
+    with pytest.raises(ConfigError, match=r"temperature: must be in \[0\.01, 10000\], got 0\.0$"):
         PROTOCOLS["sre2l-cifar"].recipe("", temperature=0.0)
     with pytest.raises(ConfigError, match=r"mixup: must be at least 0 and finite, got -1\.0"):
         PROTOCOLS["sre2l-cifar"].recipe("", mixup=-1.0)

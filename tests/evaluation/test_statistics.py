@@ -78,10 +78,14 @@ def test_pairing_finds_what_the_spread_over_seeds_hides() -> None:
     assert scipy.stats.ttest_ind(a, b).pvalue > 0.8
 
 
-def test_equal_runs_and_constant_gains_need_no_spread() -> None:
+def test_equal_differences_have_no_spread_to_judge_by() -> None:
     assert paired([0.3, 0.5], [0.3, 0.5]) == Difference(0.0, 0.0, 0.0, 2, 1.0)
-    assert paired([0.75, 0.5, 1.0], [0.5, 0.25, 0.75]) == Difference(0.25, 0.25, 0.25, 3, 0.0)
-    assert paired([0.25, 0.5], [0.5, 0.75]).p == 0.0
+    assert paired([0.75, 0.5, 1.0], [0.5, 0.25, 0.75]) == Difference(0.25, 0.25, 0.25, 3, 1.0)
+    text = verdict("winner", "random", paired([0.25, 0.5], [0.5, 0.75]), 1.0)
+    assert (
+        text
+        == "winner - random: not resolved (-25.0 [-25.0, -25.0], the same in all 2 pairs: no spread to judge by)"
+    )
 
 
 def test_one_pair_decides_nothing() -> None:
@@ -129,7 +133,6 @@ def test_holm_lies_between_the_raw_p_and_bonferroni() -> None:
         (Difference(0.031, 0.002, 0.06, 5, 0.04), 0.08, "winner - DM: not resolved (+3.1 [+0.2, +6.0])"),
         (Difference(0.031, 0.002, 0.06, 5, 0.04), 0.05, "winner - DM: not resolved (+3.1 [+0.2, +6.0])"),
         (Difference(0.0, 0.0, 0.0, 3, 1.0), 1.0, "winner - DM: not resolved (+0.0 [+0.0, +0.0])"),
-        (Difference(0.02, 0.02, 0.02, 3, 0.0), 0.0, "winner - DM = +2.0 [+2.0, +2.0]"),
         (Difference(-0.0002, -0.01, 0.0096, 5, 0.9), 0.9, "winner - DM: not resolved (+0.0 [-1.0, +1.0])"),
         (Difference(0.031, math.nan, math.nan, 1, 1.0), 1.0, "winner - DM: not resolved (+3.1, one pair)"),
     ],

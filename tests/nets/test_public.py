@@ -74,17 +74,24 @@ def test_public_weights_are_read_from_torchs_cache(
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(whole["classifier.weight"], net.fc.weight)
     assert set(whole) == set(renamed(name, net.state_dict()))
-
-    part = nets.public_weights(spec, channels=3, size=224, classes=10)
-    assert set(whole) - set(part) == {"classifier.weight", "classifier.bias"}
-    ours = nets.build(spec, channels=3, size=224, classes=10, generator=generator(0, "ours"))
-    drawn = ours.classifier.weight.clone()
-    ours.load_state_dict(part, strict=False)
-    assert torch.equal(ours.classifier.weight, drawn)
+    ours = nets.build(spec, channels=3, size=224, classes=1000, generator=generator(0, "ours"))
+    ours.load_state_dict(whole)
     norms = [module for module in ours.modules() if isinstance(module, nn.BatchNorm2d)]
     assert torch.equal(
         norms[0].running_var, next(v for k, v in net.state_dict().items() if k.endswith("var"))
     )
+
+
+def test_other_classes_than_those_of_imagenet_are_refused_before_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(
+        ConfigError,
+        match=r"weights: .* of resnet18-bn tell the 1000 classes of ImageNet apart, got 10 classes$",
+    ):
+        nets.public_weights("resnet18-bn", channels=3, size=224, classes=10)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

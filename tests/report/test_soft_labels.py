@@ -80,7 +80,7 @@ def report():
         "seeds": [11, 12, 13, 14, 15],
         "winner": {"trial": 5, "hyperparameters": {"rho": 0.02}},
         "default_name": "CIFAR-10's published setting, carried over",
-        "label_settings": {},
+        "other_labels": {},
         "arms": [
             soft_arm("winner", "dwa, trial 5", 0.81, 0.523, hlr=0.467, ior=0.05),
             soft_arm("base", "SRe2L", 0.75, 0.41, hlr=0.58, ior=-0.01),
@@ -187,12 +187,20 @@ def test_a_caution_comes_before_the_other_warnings(report):
 
 
 def test_labels_that_were_tuned_are_said(report):
-    assert "no merit of its images" not in text_of(report)
-    report["label_settings"] = {"temperature": [17.25, 30.0]}
+    assert "no merit of the images" not in text_of(report)
+    report["other_labels"] = {"base": {"temperature": [30.0, 17.25], "labels": ["online", "image"]}}
+    report["arms"] = [arm for arm in report["arms"] if arm["name"] != "full"]
+    for arm in report["arms"]:
+        arm["hlr"] = None
+    report["arms"][1]["ior"] = None
+    text = text_of(report)
+    assert text.count("no merit of the images") == 1
     assert (
-        "The winner's labels are used otherwise than those of the real images (temperature 17.25 against 30): what "
-        "that gains is no merit of its images." in text_of(report)
+        "Without IOR and in no difference with real images, whose labels are used as the winner's are: base "
+        "(temperature 30 against 17.25, labels online against image). What other labels gain or lose is no merit of "
+        "the images." in text
     )
+    assert lines(text, "base")[2] == ["-", "5"]
 
 
 def test_random_images_that_win_are_named_with_their_labels(report):
@@ -242,7 +250,7 @@ def test_the_tables_fit_into_110_columns(report):
 def test_a_report_of_hard_labels_says_nothing_of_soft_ones(report):
     report["label_regime"] = "hard"
     report["arms"] = [hard_arm("winner", "dm, trial 5", 0.52), hard_arm("random", "real images", 0.4)]
-    del report["label_settings"]
+    del report["other_labels"]
     text = text_of(report)
     for word in ("soft", "eacher", "HLR", "Bytes", "neither ranked"):
         assert word not in text

@@ -155,6 +155,26 @@ def test_every_fact_changes_the_key(
     assert key(spec=spelled_out) == key()  # a default written out is no other recipe
 
 
+@pytest.mark.parametrize(
+    ("size", "augmentation", "padding"),
+    [
+        (8, "standard:crop", 1),
+        (28, "standard:crop_flip", 3),
+        (32, "standard:crop_flip", None),
+        (8, "standard:rrc_flip", None),
+        (8, "color_crop", None),
+        (8, "", None),
+    ],
+)
+def test_the_key_tells_how_far_small_images_are_shifted_and_others_are_what_they_were(
+    size: int, augmentation: str, padding: int | None, data: DataSplits, tmp_path: Path
+) -> None:
+    images = ArrayImages(np.zeros((3, 3, size, size), dtype=np.uint8), [0, 1, 2])
+    store = AssetStore(tmp_path, dataclasses.replace(data, train=images, val=images, test=images), CPU)
+    spec = dataclasses.replace(SPEC, recipe={"epochs": 2, "augmentation": augmentation})
+    assert store.facts(spec).get("padding") == padding
+
+
 def test_target_banks_lie_beside_the_assets_unless_nobody_would_share_them(
     data: DataSplits, tmp_path: Path
 ) -> None:

@@ -18,10 +18,12 @@ from raydd.errors import ArtifactError
 from raydd.formation import cells_spec, initial_images, initial_labels
 from raydd.registry import AssetSpec, Context
 from raydd.storage import AssetStore, DistilledSet, Teacher, manifest
+from raydd.training import Recipe
 
 CPU = Compute(torch.device("cpu"))
 SPEC = AssetSpec("teacher", "convnet-d1-w4-bn", {"epochs": 1, "batch": 16})
 EPOCHS = 3
+RECIPE = Recipe(epochs=EPOCHS, batch=128, optimiser="adamw", schedule="cosine", mixup=0.8)
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def labelled(data: DataSplits, teacher: Teacher, kind: str, **more: Any) -> Dist
     """Six real images of three classes, labelled in one of the soft kinds."""
     about: dict[str, Any] = {"kind": kind, "teacher": teacher.facts}
     if kind == "stored":
-        about["replay"] = {"seed": 5, "purpose": "relabel", "epochs": EPOCHS}
+        about["replay"] = {"seed": 5, "purpose": "relabel", "epochs": EPOCHS, "recipe": RECIPE.to_json()}
     facts = manifest(
         method="sre2l",
         hyperparameters={},
@@ -150,7 +152,13 @@ def test_stored_labels_come_with_what_their_batches_were(
     made = labelled(data, teacher, "stored")
     loaded = DistilledSet.load(made.save(tmp_path / "set.safetensors"))
     assert torch.equal(loaded.replay, made.replay)  # type: ignore[arg-type]
-    assert loaded.label_facts["replay"] == {"seed": 5, "purpose": "relabel", "epochs": 3}
+    record = loaded.label_facts["replay"]
+    assert {name: record[name] for name in ("seed", "purpose", "epochs")} == {
+        "seed": 5,
+        "purpose": "relabel",
+        "epochs": 3,
+    }
+    assert Recipe.from_json(record["recipe"]) == RECIPE
     assert (loaded.label_bytes, loaded.teacher_bytes) == (3 * 6 * 3 * 2, 0)
     same = loaded.with_recipe(net="convnet-w4", epochs=2, protocol="sre2l-cifar", temperature=9.0)
     assert same.replay is loaded.replay
@@ -210,7 +218,11 @@ def test_new_sets_say_that_their_labels_are_hard(data: DataSplits, teacher: Teac
     ("kind", "changes", "sentence"),
     [
         ("online", {"kind": "soft"}, r"labels of kind 'soft'; allowed are hard, image, online, stored$"),
-        ("online", {"teacher": None}, r"carries a manifest without a usable .* of its labels$"),
+        (
+            "online",
+            {"teacher": None},
+            r"holds a manifest whose labels.teacher is None; allowed is names with",
+        ),
         ("online", {"teacher": {"net": "convnet"}}, r"without a usable 'asset' of its labels$"),
         ("image", {"logits": None}, r"labels of kind 'image' without the logits that they are made of$"),
         ("stored", {"replay": None}, r"labels of kind 'stored' without the replay that they are made of$"),
@@ -250,3 +262,132 @@ def test_another_teacher_than_the_labels_name_is_not_written(
         ArtifactError, match=r"holds the teacher teacher-0, but the labels are those of teacher-"
     ):
         spoilt.save(tmp_path / "set.safetensors")
+
+
+def changed(made: DistilledSet, place: str, value: Any) -> DistilledSet:
+    """The set with another value at a dotted place of its manifest; `...` takes it out."""
+    facts = json.loads(json.dumps(made.manifest))
+    *path, last = place.split(".")
+    part = facts
+    for name in path:
+        part = part[name]
+    part[last] = value
+    if value is ...:
+        del part[last]
+    return dataclasses.replace(made, manifest=facts)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "allowed"),
+    [
+        ("labels", "soft", "names with values"),
+        ("labels.teacher", "abc", "names with values"),
+        ("labels.teacher.asset", 5, "a text"),
+        ("labels.teacher.sha256", 5, "a text"),
+        ("labels.teacher.weights", None, "a text"),
+        ("labels.teacher.net", 5, "a text"),
+        ("labels.teacher.epochs", "many", "a whole number"),
+        ("labels.teacher.pretrained", "no", "true or false"),
+        ("labels.replay", [1], "names with values"),
+        ("labels.replay.seed", "5", "a whole number"),
+        ("labels.replay.seed", True, "a whole number"),
+        ("labels.replay.purpose", 5, "a text"),
+        ("labels.replay.epochs", 3.0, "a whole number"),
+        ("labels.replay.recipe", "sre2l", "names with values"),
+        ("evaluation", "dsa", "names with values"),
+        ("evaluation.protocol", 5, "a text"),
+        ("evaluation.net", 5, "a text"),
+        ("evaluation.epochs", "ten", "a whole number"),
+        ("evaluation.augmentation", ["crop"], "a text"),
+        ("evaluation.temperature", "hot", "a number"),
+        ("evaluation.mixup", "x", "a number"),
+        ("evaluation.cutmix", True, "a number"),
+        ("evaluation.teacher_mode", 5, "a text"),
+        ("hyperparameters", [], "names with values"),
+        ("data", "digits", "names with values"),
+        ("normalisation.mean", "abc", "a list of numbers"),
+        ("ipc", "two", "a whole number"),
+    ],
+)
+def test_a_manifest_of_other_types_is_refused_in_one_sentence(
+    data: DataSplits, teacher: Teacher, tmp_path: Path, place: str, value: Any, allowed: str
+) -> None:
+    made = changed(labelled(data, teacher, "stored"), place, value)
+    tensors = {"pixels": made.pixels, "targets": made.targets, "replay": made.replay}
+    path = tmp_path / "set.safetensors"
+    safetensors.torch.save_file(tensors, path, metadata={"raydd": json.dumps(made.manifest)})
+    with pytest.raises(ArtifactError) as caught:
+        DistilledSet.load(path)
+    said = f"{path} holds a manifest whose {place} is {value!r}; allowed "
+    assert str(caught.value) == f"{said}is {allowed}"
+
+
+def test_a_manifest_with_an_unknown_teacher_mode_or_without_a_network_is_refused(
+    data: DataSplits, teacher: Teacher, tmp_path: Path
+) -> None:
+    made = labelled(data, teacher, "online")
+    with pytest.raises(
+        ArtifactError, match=r"evaluation.teacher_mode: unknown mode 'evl': did you mean 'eval'"
+    ):
+        changed(made, "evaluation.teacher_mode", "evl").save(tmp_path / "set.safetensors")
+    for name in ("net", "epochs"):
+        with pytest.raises(ArtifactError, match=f"carries a manifest without a usable '{name}'$"):
+            changed(made, f"evaluation.{name}", ...).save(tmp_path / "set.safetensors")
+
+
+def test_a_replay_that_does_not_say_what_its_batches_were_is_refused(
+    data: DataSplits, teacher: Teacher, tmp_path: Path
+) -> None:
+    made = labelled(data, teacher, "stored")
+    path = tmp_path / "set.safetensors"
+    with pytest.raises(
+        ArtifactError,
+        match=r"holds a replay that does not say what its batches were \(recipe\); label the set anew$",
+    ):
+        changed(made, "labels.replay.recipe", ...).save(path)
+    with pytest.raises(
+        ArtifactError, match=r"labels.replay.recipe is of no use: batch: must be a whole number, got 'x'$"
+    ):
+        changed(made, "labels.replay.recipe.batch", "x").save(path)
+    assert not path.exists()
+
+
+def test_a_teacher_with_other_tensors_than_gave_the_labels_is_neither_written_nor_read(
+    data: DataSplits, teacher: Teacher, tmp_path: Path
+) -> None:
+    made = labelled(data, teacher, "online")
+    path = made.save(tmp_path / "set.safetensors")
+    name = next(iter(teacher.state))
+    state = {**teacher.state, name: teacher.state[name] + 1e-3}
+    sentence = (
+        rf"{path}: the weights of the teacher {teacher.facts['asset']} are not those that gave the labels: "
+    )
+    other = dataclasses.replace(made, teacher=Teacher(teacher.net, state, teacher.facts))
+    with pytest.raises(ArtifactError, match=sentence):
+        other.save(path)
+    tensors = {"pixels": made.pixels, "targets": made.targets}
+    tensors |= {f"teacher/{key}": value.contiguous() for key, value in state.items()}
+    safetensors.torch.save_file(tensors, path, metadata={"raydd": json.dumps(made.manifest)})
+    with pytest.raises(ArtifactError, match=sentence):
+        DistilledSet.load(path)
+    with pytest.raises(ArtifactError, match=r"without a usable 'weights' of its labels$"):
+        changed(dataclasses.replace(made, teacher=None), "labels.teacher.weights", ...).save(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hyperparameters", "expected"),
+    [
+        ("online", {"net": "convnet-w8"}, "convnet-d1-w4-bn"),
+        ("hard", {"net": "convnet-w8", "teacher": "resnet18-bn"}, "convnet-w8"),
+        ("hard", {"teacher": "resnet18-bn", "net": None}, "resnet18-bn"),
+        ("hard", {}, "vgg11"),
+    ],
+)
+def test_a_set_knows_the_network_that_it_was_distilled_with_whatever_it_is_reported_with(
+    data: DataSplits, teacher: Teacher, kind: str, hyperparameters: dict[str, Any], expected: str
+) -> None:
+    made = labelled(data, teacher, "online").with_recipe(net="vgg11")
+    made = changed(made, "hyperparameters", hyperparameters)
+    if kind == "hard":
+        made = dataclasses.replace(changed(made, "labels", {"kind": "hard"}), teacher=None)
+    assert made.distilled_with == expected

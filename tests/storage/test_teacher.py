@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from raydd.errors import ArtifactError
 from raydd.registry import AssetSpec
 from raydd.storage import AssetStore, Teacher
 from raydd.storage.teacher import find
+from raydd.storage.weights import weights_digest
 
 CPU = Compute(torch.device("cpu"))
 SPEC = AssetSpec("teacher", "convnet-d1-w4-bn", {"epochs": 2, "batch": 16, "lr": 0.1})
@@ -27,6 +29,29 @@ def images(count: int = 5) -> torch.Tensor:
     return torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
+def by_hand(state: dict[str, torch.Tensor]) -> str:
+    """sha256 over name, dtype, shape and bytes of the tensors by name."""
+    content = b""
+    for name in sorted(state):
+        content += f"{name} {state[name].dtype} {list(state[name].shape)}\n".encode()
+        content += state[name].numpy().tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_digest_of_weights_tells_names_kinds_shapes_and_bytes_apart() -> None:
+    state = {"b": torch.arange(6.0), "a": torch.tensor(3)}
+    others = [
+        {"b": torch.arange(6.0), "c": torch.tensor(3)},
+        {"b": torch.arange(6.0).view(2, 3), "a": torch.tensor(3)},
+        {"b": torch.arange(6.0).view(torch.int32), "a": torch.tensor(3)},
+        {"b": torch.arange(6.0), "a": torch.tensor(4)},
+    ]
+    assert len({weights_digest(each) for each in [state, *others]}) == 5
+    assert weights_digest(dict(reversed(state.items()))) == weights_digest(state) == by_hand(state)
+    transposed = {"b": torch.arange(6.0).view(2, 3).T}
+    assert weights_digest(transposed) == weights_digest({"b": transposed["b"].contiguous()})
+
+
 def test_a_teacher_is_its_asset_with_batch_statistics_and_facts(store: AssetStore) -> None:
     lines: list[str] = []
     teacher = store.teacher(SPEC, lines.append)
@@ -36,6 +61,7 @@ def test_a_teacher_is_its_asset_with_batch_statistics_and_facts(store: AssetStor
     assert teacher.facts == {
         "asset": store.find(SPEC).name,  # type: ignore[union-attr]
         "sha256": record["sha256"],
+        "weights": by_hand(teacher.state),
         "net": "convnet-d1-w4-bn",
         "epochs": 2,
         "train_accuracy": record["train_accuracy"][0],
@@ -83,6 +109,10 @@ def test_it_is_found_in_the_assets_of_any_folder_above_and_only_as_it_was(store:
     assert find({**teacher.facts, "sha256": "0" * 64}, deep) is None
     # a manifest cannot lead out of the folders of assets
     assert find({**teacher.facts, "asset": f"../assets/{teacher.facts['asset']}"}, deep) is None
+    outside = home / "model.safetensors"
+    outside.write_bytes((store.find(SPEC) / "model.safetensors").read_bytes())  # type: ignore[operator]
+    for name in ("..", ".", "", teacher.facts["asset"] + "\n", teacher.facts["asset"].upper()):
+        assert find({**teacher.facts, "asset": name}, deep) is None
     path = store.find(SPEC) / "model.safetensors"  # type: ignore[operator]
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\1")
     assert find(teacher.facts, deep) is None

@@ -98,6 +98,19 @@ def test_what_is_no_file_of_tensors_is_refused(
         torch.save(held, tmp_path / name)
         with pytest.raises(ArtifactError, match=rf"weights: .*{name} holds no tensors by name"):
             store.get(spec(tmp_path / name))
+    torch.save({1: torch.zeros(3)}, tmp_path / "numbers.pt")
+    # Bytes that torch's unpickler trips over with an IndexError, a KeyError and a struct.error.
+    tripping = {
+        "pop": b"\x80\x02.",
+        "memo": b"\x80\x02h\x07.",
+        "short": b"\x80\x02J\x01",
+        "ascii": b"\x80\x02c\xff\n\xff\n.",
+    }
+    for name, content in tripping.items():
+        (tmp_path / f"{name}.pt").write_bytes(content)
+    for name in ("numbers", *tripping):
+        with pytest.raises(ArtifactError, match=rf"weights: .*{name}.pt holds no tensors by name"):
+            store.get(spec(tmp_path / f"{name}.pt"))
     assert not (tmp_path / "harm-done").exists()
     assert list((tmp_path / "assets").glob("teacher-*")) == []
 
@@ -115,6 +128,7 @@ def test_public_weights_are_refused_before_a_download_where_there_are_none(store
     with pytest.raises(ConfigError, match=r"weights: there are no public weights of 'convnet-d1-w4-bn'"):
         store.get(AssetSpec("teacher", NET, {}, weights="public"))
     with pytest.raises(
-        ConfigError, match=r"weights: public weights of resnet18-bn are for images of 3 channels"
+        ConfigError,
+        match=r"weights: public weights of resnet18-bn tell the 1000 classes of .* got 3 classes$",
     ):
         store.get(AssetSpec("teacher", "resnet18-bn", {}, weights="public"))

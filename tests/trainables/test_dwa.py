@@ -117,6 +117,8 @@ def test_trial_0_is_named_honestly() -> None:
         {"teacher_epochs": 0},
         {"labels": "soft"},
         {"temperature": 0.0},
+        {"temperature": 0.009},
+        {"temperature": 10_001.0},
         {"teacher_mode": "test"},
         {"init": "mix"},
         {"mixup": -0.5},
@@ -150,6 +152,35 @@ def test_a_teacher_needs_batch_norm() -> None:
 def test_values_that_do_not_go_together_are_refused(method: Method, values: dict, message: str) -> None:
     with pytest.raises(SpaceError, match=message):
         jobs.resolve(method, context(), values)
+
+
+@pytest.mark.parametrize("method", BOTH)
+def test_a_mixup_that_the_protocol_would_ignore_is_refused(method: Method) -> None:
+    for size, protocol in ((64, "sre2l-tiny"), (224, f"{method.name}-imagenet")):
+        message = f"mixup: 0.4 would be ignored, .* images of {size} px, {protocol}, .*allowed under 64 px"
+        with pytest.raises(SpaceError, match=message):
+            jobs.resolve(method, context(size=size, ipc=50), {"mixup": 0.4})
+        jobs.resolve(method, context(size=size, ipc=50), {})
+    assert jobs.resolve(method, context(), {"mixup": 0.4}).mixup == 0.4
+
+
+def test_the_finished_ids_are_those_of_every_round() -> None:
+    values = SRE2L.defaults(context()).model_dump()
+    assert DWA.finished_ids(context(ipc=3), DWA.defaults(context()).model_dump()) == [1, 2, 3]
+    assert SRE2L.finished_ids(context(), {**values, "ids_at_once": 4}) == [4, 8, 10]
+    assert SRE2L.finished_ids(context(), {**values, "ids_at_once": 50}) == [10]
+
+
+@pytest.mark.parametrize("method", BOTH)
+def test_the_recipe_is_that_of_the_sets_and_needs_no_teacher(method: Method, tmp_path: Path) -> None:
+    data = load_data("digits")
+    fixed = {**SMALL, "labels": "stored", "temperature": 12.0, "mixup": 0.3}
+    where = Context("digits", 1, 8, 10, 1, 2, data.augmentation, fixed=fixed)
+    store, values = AssetStore(tmp_path, data, Compute(CPU)), method.defaults(where)
+    recipe = method.recipe(values, where, data, store, CPU)
+    assert list(tmp_path.iterdir()) == []
+    assert recipe == method.distiller(values, where, data, store, 0, CPU).distilled().recipe
+    assert (recipe["temperature"], recipe["mixup"]) == (12.0, 0.3)
 
 
 def test_what_goes_together_is_taken() -> None:

@@ -183,4 +183,5 @@ def test_the_default_set_has_as_many_training_images_as_the_method_says(name: st
     values = method.defaults(context)
     store = AssetStore(tmp_path, data, Compute(CPU))
     distilled = method.distiller(values, context, data, store, 0, CPU).distilled()
+    assert method.recipe(values, context, data, store, CPU) == distilled.recipe
     assert len(distilled.images()) == method.training_images(context, values.model_dump())

@@ -275,10 +275,11 @@ def test_labels_that_know_no_recipe_still_refuse_epochs_and_images_that_were_not
 def test_bad_arguments_are_refused(linear: MakeNet) -> None:
     with pytest.raises(ConfigError, match=r"teacher_mode: unknown mode 'evil'.*\(allowed: eval, train\)"):
         TeacherLabels(linear(), CPU, 1.0, mode="evil", batch=4, size=4)
-    for temperature in (0.0, -1.0, float("nan")):
-        with pytest.raises(ConfigError, match=f"temperature: must be above 0, got {temperature}"):
+    for temperature in (0.0, -1.0, 0.009, 10_001.0, float("nan")):
+        sentence = rf"^temperature: must be in \[0.01, 10000\], got {temperature}$"
+        with pytest.raises(ConfigError, match=sentence):
             TeacherLabels(linear(), CPU, temperature, batch=4, size=4)
-        with pytest.raises(ConfigError, match=f"temperature: must be above 0, got {temperature}"):
+        with pytest.raises(ConfigError, match=sentence):
             ReplayedLabels(torch.zeros(3, 10, 3).half(), temperature)
     source = TensorSource(images(4, size=4), torch.arange(4) % 3)
     with pytest.raises(ConfigError, match="epochs: must be at least 1, got 0"):

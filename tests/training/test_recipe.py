@@ -62,8 +62,10 @@ def test_cutmix_is_a_probability(cutmix: float) -> None:
         ),
         ({"warmup": 4}, r"warmup: must be 0 to all 3 epochs, got 4"),
         ({"warmup": -1}, r"warmup: must be 0 to all 3 epochs, got -1"),
-        ({"temperature": 0.0}, r"temperature: must be above 0 and finite, got 0\.0"),
-        ({"temperature": float("inf")}, r"temperature: must be above 0 and finite, got inf"),
+        ({"temperature": 0.0}, r"temperature: must be in \[0\.01, 10000\], got 0\.0$"),
+        ({"temperature": float("nan")}, r"temperature: must be in \[0\.01, 10000\], got nan$"),
+        ({"temperature": 1e-300}, r"temperature: must be in \[0\.01, 10000\], got 1e-300$"),
+        ({"temperature": 1e300}, r"temperature: must be in \[0\.01, 10000\], got 1e\+300$"),
     ],
 )
 def test_what_is_not_allowed_is_refused_in_one_sentence(fields: dict[str, Any], message: str) -> None:
@@ -93,7 +95,38 @@ def test_a_recipe_of_sre2l_survives_json_with_every_field() -> None:
         "temperature": 30.0,
         "temperature_squared": True,
     }
-    assert Recipe(**{**fields, "decay_epochs": ()}) == recipe
+    assert Recipe.from_json(fields) == recipe
+
+
+def test_the_ends_of_the_temperatures_are_allowed() -> None:
+    assert [Recipe(epochs=1, temperature=each).temperature for each in (0.01, 10_000)] == [0.01, 10_000]
+
+
+def test_a_recipe_comes_back_from_json() -> None:
+    recipe = Recipe(epochs=4, batch=7, decay_epochs=(1, 3), augmentation="standard:crop", cutmix=1.0)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert Recipe.from_json({"epochs": 2}) == Recipe(epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("fast", r"recipe: must have names and values, got 'fast'"),
+        ({"batch": 3}, r"epochs: is missing, and a recipe has it"),
+        ({"epochs": 2, "bach": 3}, r"recipe: unknown field 'bach': did you mean 'batch'\?.*"),
+        ({"epochs": "two"}, r"epochs: must be a whole number, got 'two'"),
+        ({"epochs": True}, r"epochs: must be a whole number, got True"),
+        ({"epochs": 2, "lr": "x"}, r"lr: must be a number, got 'x'"),
+        ({"epochs": 2, "augmentation": None}, r"augmentation: must be a text, got None"),
+        ({"epochs": 2, "temperature_squared": 1}, r"temperature_squared: must be true or false, got 1"),
+        ({"epochs": 2, "decay_epochs": ["a"]}, r"decay_epochs: must be a list of numbers, got \['a'\]"),
+        ({"epochs": 2, "mixup": -1}, r"mixup: must be at least 0 and finite, got -1"),
+    ],
+)
+def test_json_that_is_no_recipe_is_refused_in_one_sentence(fields: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}$") as caught:
+        Recipe.from_json(fields)
+    assert len(caught.value.problems) == 1
 
 
 def rates(**fields: Any) -> list[float]:

@@ -7,7 +7,8 @@ from raydd import registry
 from raydd.errors import ConfigError
 from raydd.registry import Context
 from raydd.tuning import labels
-from raydd.tuning.plan import prepare, trial_iterations
+from raydd.tuning.plan import plan_for, prepare, trial_iterations
+from raydd.tuning.studies import Study
 
 TEACHER = "convnet-d1-w8-bn"
 
@@ -61,6 +62,7 @@ def test_a_pretrained_teacher_is_warned_of_before_launch(tmp_path):
     warning = f"Warning: {TEACHER} has weights that were trained elsewhere. It may have seen validation and test images"
     assert warning not in "\n".join(prepare(config(tmp_path)).lines())
     weights = tmp_path / "weights.safetensors"
+    weights.touch()
     fix = {"teacher": TEACHER, "teacher_weights": str(weights)}
     lines = prepare(config(tmp_path, search__fix=fix)).lines()
     assert sum(line.startswith(warning) for line in lines) == 1
@@ -69,7 +71,8 @@ def test_a_pretrained_teacher_is_warned_of_before_launch(tmp_path):
 def test_soft_labels_and_the_whole_length_are_said_before_launch(tmp_path):
     lines = prepare(config(tmp_path)).lines()
     assert any(
-        line.startswith("labels: soft, a teacher's; real images of the report get the same") for line in lines
+        line.startswith("labels: soft, a teacher's; real images of the report get the winner's")
+        for line in lines
     )
     assert any("16 trials of 20 recovery iterations (60 in all in trial 0), " in line for line in lines)
     hard = prepare(config(tmp_path, method="dm", search__fix={})).lines()
@@ -80,6 +83,44 @@ def test_soft_labels_and_the_whole_length_are_said_before_launch(tmp_path):
 def test_a_teacher_that_does_not_fit_the_images_is_refused_before_launch(tmp_path):
     with pytest.raises(ConfigError, match="needs at least 16 px, got 8"):
         prepare(config(tmp_path, search__fix={"teacher": "convnet-d4-bn"}))
+
+
+@pytest.mark.parametrize(
+    ("fix", "sentence"),
+    [
+        ({"teacher_weights": "nowhere.safetensors"}, "/nowhere.safetensors is no file that can be read"),
+        ({"teacher_weights": "."}, "is no file that can be read"),
+        ({"teacher_weights": "public"}, f"there are no public weights of '{TEACHER}'"),
+        (
+            {"teacher": "resnet18-bn", "teacher_weights": "public"},
+            "weights of resnet18-bn: public weights tell the 1000 classes of ImageNet apart in images of 3 channels "
+            "and at least 128 px, and digits has 10 classes in images of 1 channels and 8 px",
+        ),
+    ],
+)
+def test_weights_that_are_not_there_are_refused_before_launch(tmp_path, fix, sentence):
+    with pytest.raises(ConfigError) as caught:
+        prepare(config(tmp_path, search__fix={"teacher": TEACHER, **fix}))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_path_to_weights_is_absolute_in_the_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.safetensors").touch()
+    fix = {"teacher": TEACHER, "teacher_weights": "weights.safetensors"}
+    plan = prepare(config(tmp_path, name="first", search__fix=fix))
+    whole = str(tmp_path / "weights.safetensors")
+    assert plan.config.search.fix["teacher_weights"] == whole
+    assert [spec.weights for spec in plan.method.assets(plan.context)] == [whole]
+    study = Study.create(plan.config, {"study_id": "x"})
+    study.unlock()
+    monkeypatch.chdir("/")
+    again = plan_for(study.config, plan.method, plan.data)
+    assert [spec.weights for spec in again.method.assets(again.context)] == [whole]
+    prepare(config(tmp_path, search__fix={"teacher": TEACHER, "teacher_weights": ""}))
 
 
 def test_a_trial_counts_the_iterations_of_every_image():

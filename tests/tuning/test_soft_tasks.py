@@ -1,17 +1,24 @@
 """Tasks of a confirmation of a method with soft labels, called without Ray on digits."""
 
+import shutil
+
 import pytest
 import safetensors
+import safetensors.torch
 import torch
 
 import raydd
 from raydd import config as configuration
-from raydd import files, registry
+from raydd import files, nets, registry
+from raydd.distillation import relabel
+from raydd.errors import ArtifactError, StageFailed
 from raydd.evaluation import evaluate
 from raydd.formation import initial_images
+from raydd.seeding import generator
 from raydd.storage import DistilledSet
-from raydd.tuning import arms, tasks
+from raydd.tuning import arms, confirmation, tasks
 from raydd.tuning.plan import plan_for
+from raydd.tuning.stages import check_assets
 from raydd.tuning.studies import Study
 
 NET = "convnet-d1-w16"
@@ -53,8 +60,14 @@ def winner(**hyperparameters):
     return {"key": "0", "method": "dwa", "hyperparameters": hyperparameters, "baseline": None}
 
 
-def real(name):
-    return {"key": name, "method": None, "hyperparameters": {}, "baseline": name}
+def real(name, **labelled_as):
+    return {
+        "key": name,
+        "method": None,
+        "hyperparameters": {},
+        "baseline": name,
+        "labelled_as": labelled_as,
+    }
 
 
 def run(study, arm, index=0, split="test", **more):
@@ -161,6 +174,81 @@ def test_the_winners_own_temperature_is_kept_and_written_down(study):
     result, distilled, _ = run(study, winner(temperature=12.0), split="val", index=1)
     assert result["recipe"]["temperature"] == 12.0 == result["nets"][NET]["temperature"]
     assert distilled.recipe["temperature"] == 12.0
+
+
+@pytest.mark.parametrize("name", ["random", "herding"])
+def test_real_images_are_labelled_by_the_winners_settings(study, name):
+    tuned = {"temperature": 12.0, "teacher_mode": "train", "mixup": 0.3, "lr": 0.1}
+    prepared = tasks.prepare_baselines(study.folder, NET)
+    own, distilled, _ = run(study, winner(**tuned), split="val", index=5)
+    other, images, _ = run(study, real(name, **tuned), split="val", index=5, prepared=prepared)
+    assert images.recipe == distilled.recipe
+    assert (images.recipe["temperature"], images.recipe["mixup"]) == (12.0, 0.3)
+    assert other["recipe"] == own["recipe"]
+    assert other["nets"][NET]["temperature"] == 12.0
+    assert other["labelled_as"] == tuned
+    assert "labelled_as" not in own
+
+
+def test_the_report_labels_real_images_as_the_winner_and_only_those_results_are_taken_again(study):
+    plan = plan_for(study.config, registry.get("dwa"), raydd.load_data("digits"))
+    best = arms.Arm("3", "winner", "", "winner", "dwa", {"temperature": 12.0}, trial=3)
+    random, full = (arms.baseline_arm(name, plan, best) for name in ("random", "full"))
+    assert (random.labelled_as, full.labelled_as) == ({"temperature": 12.0}, {})
+    where = confirmation.unit_folder(study, random, "report", 0)
+    assert not confirmation.finished(where, random)
+    for made, taken in (({}, False), ({"temperature": 30.0}, False), ({"temperature": 12.0}, True)):
+        files.write_json(where / "result.json", {"labelled_as": made})
+        assert confirmation.finished(where, random) == taken
+    files.write_json(where / "result.json", {})  # made before it was written down
+    assert not confirmation.finished(where, random)
+    assert confirmation.finished(where, full)
+    hard = plan_for(study.config.replace(method="dm", search={}), registry.get("dm"), plan.data)
+    assert arms.baseline_arm("random", hard, best).labelled_as == {}
+
+
+def test_labels_are_recorded_once_for_the_recipe_that_is_judged(tmp_path, monkeypatch):
+    study = study_in(tmp_path, {"labels": "stored"})
+    recorded = []
+    original = relabel.replay_logits
+
+    def counting(*arguments, **named):
+        recorded.append(named["epochs"])
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(relabel, "replay_logits", counting)
+    for arm in (winner(), real("random")):
+        run(study, arm, split="val")
+    assert recorded == [EPOCHS, EPOCHS]
+
+
+def test_a_worker_stops_where_the_teacher_is_another_than_the_study_began_with(tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    saved = {}
+    for seed in (0, 1):
+        net = nets.build(TEACHER, channels=1, size=8, classes=10, generator=generator(seed, "net"))
+        saved[seed] = safetensors.torch.save(net.state_dict())
+    weights.write_bytes(saved[0])
+    study = study_in(tmp_path / "home", {"teacher_weights": str(weights)})
+    record = tasks.make_asset(study.folder, 0)
+    check_assets(study, [record])
+    run(study, real("random"), split="val")
+    weights.write_bytes(saved[1])
+    with pytest.raises(ArtifactError) as caught:
+        run(study, real("random"), split="val", index=1)
+    assert str(caught.value).startswith(f"the teacher {TEACHER}, weights {weights}, has the sha256 ")
+    assert str(caught.value).endswith(
+        f"began with {record['sha256'][:12]}; bring the old one back, or start a new study"
+    )
+    plan = plan_for(study.config, registry.get("dwa"), raydd.load_data("digits"))
+    other = tasks.make_asset(study.folder, 0)
+    with pytest.raises(StageFailed, match="are not those that study 'first' began with"):
+        confirmation.check_weights(study, plan, [other])
+    confirmation.check_weights(study, plan, [record])
+    weights.write_bytes(saved[0])
+    for folder in study.assets.glob("teacher-*"):
+        shutil.rmtree(folder)  # what is gone and comes out the same may be used
+    run(study, real("random"), split="val", index=1)
 
 
 def test_a_soft_label_distillation_that_diverges_is_worth_chance_with_both_labels(study):

@@ -206,10 +206,49 @@ def test_random_images_with_hard_labels_are_no_measure_of_a_soft_set(study):
     assert rows(report)["random"]["title"] == "randomly chosen real images"
 
 
-def test_what_was_tuned_of_the_labels_is_written_down(study):
-    assert report_of(study, planned(), MEANS)["label_settings"] == {}
-    tuned = {**MEANS, "1": soft([0.80, 0.82, 0.84], temperature=17.0)}
-    assert report_of(study, planned(), tuned)["label_settings"] == {"temperature": [17.0, 30.0]}
+def test_what_was_tuned_of_the_labels_is_no_merit_of_the_images(study):
+    plain = report_of(study, planned(), MEANS)
+    assert plain["other_labels"] == {}
+    assert ("default", "random") in pairs(plain)
+    tuned = {
+        key: soft([run["nets"][NET]["mean"] for run in MEANS[key]], temperature=17.0)
+        for key in ("1", "random", "herding")
+    }
+    report = report_of(study, planned(), {**MEANS, **tuned})
+    other = {"temperature": [30.0, 17.0]}
+    assert report["other_labels"] == {"default": other, "base": other}
+    # what was searched is compared with the winner; with real images what has their labels alone
+    assert list(pairs(report)) == [
+        ("winner", "default"),
+        ("winner", "base"),
+        ("winner", "random"),
+        ("winner", "herding"),
+    ]
+    ior = {name: row["ior"] and row["ior"]["mean"] for name, row in rows(report).items() if name != "full"}
+    assert ior == {
+        "winner": pytest.approx(0.08),
+        "default": None,
+        "base": None,
+        "random": None,
+        "herding": pytest.approx(0.03),
+    }
+
+
+@pytest.mark.parametrize("setting", ["labels", "mixup", "teacher_mode", "teacher"])
+def test_any_other_setting_of_the_labels_forbids_the_comparison(study, setting):
+    base = soft([0.75, 0.74, 0.79])
+    for run in base:
+        if setting == "labels":
+            run["labels"] = {**run["labels"], "kind": "image"}
+        elif setting == "teacher":
+            run["labels"] = {**run["labels"], "teacher": {**TEACHER, "asset": "teacher-4567"}}
+        else:
+            run["recipe"][setting] = "other"
+    report = report_of(study, planned(), {**MEANS, "base": base})
+    assert list(report["other_labels"]) == ["base"]
+    assert list(report["other_labels"]["base"]) == [setting]
+    assert ("base", "random") not in pairs(report)
+    assert ("default", "random") in pairs(report)
 
 
 def test_a_pretrained_teacher_is_a_caution_once(study):

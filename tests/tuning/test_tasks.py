@@ -52,7 +52,7 @@ def prepared(study):
 
 
 def arm(baseline):
-    return {"key": baseline, "method": None, "hyperparameters": {}, "baseline": baseline}
+    return {"key": baseline, "method": None, "hyperparameters": {}, "baseline": baseline, "labelled_as": {}}
 
 
 def test_coresets_are_written_down_with_the_network_that_chose_them(study, prepared):
