@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd import compiling, devices, evaluation, files, jobs, registry, workload
+from raydd import compiling, devices, evaluation, files, jobs, pretrained, registry, workload
 from raydd import config as configuration
 from raydd.data import DataSplits, load_data
 from raydd.devices import Compute
@@ -70,6 +70,7 @@ def distill(
     context = jobs.context_fixing(chosen, context, hyperparameters or {})
     model = jobs.resolve(chosen, context, {})
     values = model.model_dump()
+    pretrained.check(chosen, context, data)
     work = workload.assets(chosen, context, data) + workload.distillation(chosen, context, values)
     compute = _compute(where, precision, compile, work, on_message)
     context = replace(context, compiled=compute.compiled)

@@ -136,6 +136,7 @@ class Method(ABC):
     Attributes:
         name: the entry point's name, lower case.
         title, reference: one line each, for people.
+        short: how people write the name, in verdict lines; empty is `name` in capitals.
         unit: what `--iterations` counts, in the plural.
         progress_floor: lowest progress at which stopping a trial is honest, in (0, 1].
         protocol: evaluation protocol of the paper, a name of `raydd.evaluation.protocols`.
@@ -147,6 +148,7 @@ class Method(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     reference: ClassVar[str]
+    short: ClassVar[str] = ""
     unit: ClassVar[str] = "iterations"
     progress_floor: ClassVar[float] = 0.0
     protocol: ClassVar[str] = "dsa"

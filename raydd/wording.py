@@ -50,6 +50,28 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def recovery(hyperparameters: Mapping[str, Any], iterations: int, total: int) -> str | None:
+    """The iterations of a set whose images are recovered one after the other: `20 iterations an image, 40 in all`.
+
+    Args:
+        hyperparameters: of the set; other methods have no `recover_iterations`, and None is what this gives for them.
+        iterations: of an image where `recover_iterations` is None.
+        total: iterations of all images.
+    """
+    if "recover_iterations" not in hyperparameters:
+        return None
+    each = hyperparameters["recover_iterations"] or iterations
+    return f"{each} iterations an image, {total} in all"
+
+
+def on_train(teacher: Mapping[str, Any]) -> str:
+    """A teacher's accuracy on training images, of which only so many were asked: empty where its facts lack it."""
+    accuracy = teacher.get("train_accuracy")
+    if not isinstance(accuracy, float):
+        return ""
+    return f"{percent(accuracy)} % on at most 2,000 training images"
+
+
 def size(count: int) -> str:
     """A number of bytes in the unit that leaves one to three digits before the point: `31.4 kB`."""
     amount = float(count)

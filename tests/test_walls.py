@@ -15,7 +15,7 @@ FLOORS = [
     ["config", "formation", "data"],
     ["augment", "training", "storage"],
     ["distillation"],
-    ["evaluation", "cadence", "jobs", "workload"],
+    ["evaluation", "cadence", "jobs", "workload", "pretrained"],
     ["trainables", "tuning"],
     ["api", "report"],
     ["cli", "__main__"],

@@ -31,12 +31,29 @@ def check_teacher(spec: str) -> str:
     if spec != DEFAULT_TEACHER:
         from raydd import nets
 
-        if nets.per_image(spec):
+        try:
+            alone = nets.per_image(spec)
+        except ConfigError as error:
+            problem = str(error).removeprefix("net: ")
+            raise ConfigError(
+                f"teacher: {problem}; it needs batch norm, as resnet18-bn and convnet-bn have it"
+            ) from None
+        if alone:
             raise ConfigError(
                 f"teacher: {spec!r} has no batch norm, whose statistics are what images are recovered from; take a "
                 "network that has it, such as resnet18-bn or convnet-bn"
             )
     return spec
+
+
+def check_fits(spec: str, context: Context) -> None:
+    """Refuse a teacher that cannot take the images; the default can, and torch stays unloaded for it."""
+    if spec == DEFAULT_TEACHER:
+        return
+    try:
+        forward(spec, context)
+    except ConfigError as error:
+        raise ConfigError(f"teacher: {str(error).removeprefix('net: ')}") from None
 
 
 class SRe2LHyperparameters(BaseModel):
@@ -166,6 +183,7 @@ class SRe2LMethod(PublishedMethod[SRe2LHyperparameters]):
     """Squeeze, recover and relabel."""
 
     name = "sre2l"
+    short = "SRe2L"
     title = "SRe2L: squeeze into a network, recover images from it, relabel them"
     reference = "Yin, Xing, Shen: Squeeze, Recover and Relabel, NeurIPS 2023, arXiv 2306.13092"
     unit = "recovery iterations"
@@ -207,9 +225,10 @@ class SRe2LMethod(PublishedMethod[SRe2LHyperparameters]):
         return [squeeze(self.defaults(context), context)]
 
     def check(self, context: Context, values: Mapping[str, Any]) -> None:
-        """Refuse labels that are recorded from a teacher in train mode, rolls beyond the image, and a MixUp that would
-        be ignored.
+        """Refuse a teacher that the images are too small for, labels recorded from a teacher in train mode, rolls
+        beyond the image, and a MixUp that would be ignored.
         """
+        check_fits(values["teacher"], context)
         if values["teacher_mode"] == "train" and values["labels"] in ("stored", "image"):
             raise SpaceError(
                 f"teacher_mode: 'train' labels batches as they come, and labels are {values['labels']!r}; allowed "

@@ -14,6 +14,9 @@ from raydd.cli import options
 from raydd.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from raydd.registry import Context, Method
     from raydd.storage import DistilledSet
 
 EPILOG = options.examples(
@@ -44,14 +47,18 @@ def distill(
     config = options.study_config(method, flags=flags, fix=hp, settings=settings, fix_option="--hp")
 
     import raydd
-    from raydd import jobs, registry, wording
+    from raydd import jobs, pretrained, registry, wording
 
     chosen = registry.get(method)  # a wrong name is said before data are loaded
     data = raydd.load_data(config.data, verify=True)
     context = jobs.context_of(chosen, data, ipc=config.ipc, iterations=config.iterations, fixed={})
-    for spec in chosen.assets(jobs.context_fixing(chosen, context, config.search.fix)):
+    context = jobs.context_fixing(chosen, context, config.search.fix)
+    pretrained.check(chosen, context, data)
+    for spec in chosen.assets(context):
         if spec.weights:
             click.echo(wording.seen_elsewhere(spec.net))
+    for said in _length(chosen, context, config.iterations):
+        click.echo(said)
     line = _Line()
     distilled = raydd.distill(
         method,
@@ -78,6 +85,20 @@ def distill(
     click.echo(f"measure it: raydd evaluate {target} --data {flags['data'] or config.data.name}")
 
 
+def _length(method: Method, context: Context, asked: int | None) -> Iterator[str]:
+    """How many iterations an image gets where that is not the number of all, and what `--iterations` is replaced by."""
+    from raydd import wording
+
+    values = method.defaults(context).model_dump()
+    told = wording.recovery(values, context.iterations, method.total_iterations(context, values))
+    if told is None:
+        return
+    own = context.fixed.get("recover_iterations")
+    if own is not None and asked not in (None, own):
+        yield f"recover_iterations={own} replaces --iterations {asked}"
+    yield told
+
+
 def _labels(distilled: DistilledSet) -> str:
     """What soft labels come from, and what the file holds of it."""
     from raydd import wording
@@ -85,6 +106,8 @@ def _labels(distilled: DistilledSet) -> str:
     facts = distilled.label_facts["teacher"]
     trained = "pretrained weights" if facts["pretrained"] else f"{facts['epochs']} epochs"
     held = f"images {wording.size(distilled.stored_bytes)}, soft labels {wording.size(distilled.label_bytes)}"
+    worth = wording.on_train(facts)
+    trained = f"{trained}, {worth}" if worth else trained
     return (
         f"{distilled.label_kind} soft labels of {facts['net']} ({trained}); in the file: {held}, "
         f"teacher {wording.size(distilled.teacher_bytes)}"

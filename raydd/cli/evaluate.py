@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ EPILOG = options.examples(
 @options.seed
 @options.device
 @options.computed
+@options.home
 @click.option("--allow-other-data", is_flag=True, help="Test on data that the set was not distilled from.")
 @options.as_json
 def evaluate(
@@ -60,6 +62,7 @@ def evaluate(
     device: str | None,
     precision: str | None,
     compile: str | None,
+    home: str | None,
     allow_other_data: bool,
     as_json: bool,
     **data_flags: Any,
@@ -71,13 +74,14 @@ def evaluate(
     with other seeds tell, as `raydd search` runs them.
 
     Results with soft labels, which a teacher gave, and with hard labels stand apart: they are no ranking of images.
+    A teacher that is not in the file is looked for in the folders above it, then in the home.
     """
     from raydd import nets
     from raydd.api import evaluate as run
     from raydd.api import load_data
     from raydd.storage import DistilledSet
 
-    distilled = DistilledSet.load(file)
+    distilled = DistilledSet.load(file, home=options.home_folder(home))
     net = str(distilled.recipe["net"]) if net is None else net
     names = list(dict.fromkeys(name.strip() for name in net.split(",") if name.strip()))
     if not names:
@@ -122,6 +126,7 @@ def evaluate(
                     # Before anything is printed: what was seen is always counted.
                     _count(study, file, name, regime)
                 results.append(result)
+                _say(name, _finished(result))
     finally:  # what is finished is not lost to Ctrl-C, or to an error in a later network
         if results:
             _print(file, distilled, results, temperature, study, as_json)
@@ -160,6 +165,16 @@ def _regimes(distilled: DistilledSet, labels: str | None) -> list[str]:
         raise ConfigError(f"--labels: {labels!r} names no labels; allowed are {' and '.join(REGIMES)}")
     chosen = {label_regime(distilled, part) for part in asked}
     return [regime for regime in REGIMES if regime in chosen]
+
+
+def _finished(result: Evaluation) -> str:
+    """What is known of an architecture as soon as it is done; the others may take minutes."""
+    from raydd import wording
+
+    return (
+        f"{result.label_regime} labels, {wording.percent(result.mean)} % on {result.split}, "
+        f"{wording.duration(result.seconds)}"
+    )
 
 
 def _say(net: str, line: str) -> None:
@@ -246,8 +261,7 @@ def _table(
     manifest = distilled.manifest
     table = Table(
         title=f"{file.name}: {manifest['method']} on {manifest['data']['name']}, ipc {manifest['ipc']}, "
-        f"{manifest['iteration']} iterations, seed {manifest['seed']}"
-        + (f": {regime} labels" if one_of_two else ""),
+        f"{_iterations(manifest)}, seed {manifest['seed']}" + (f": {regime} labels" if one_of_two else ""),
         title_justify="left",
         box=box.SIMPLE,
     )
@@ -272,6 +286,15 @@ def _table(
                 result.protocol,
             )
     return table
+
+
+def _iterations(manifest: Mapping[str, Any]) -> str:
+    """How many there were, and how many an image had where those are not the same."""
+    from raydd import wording
+
+    done = manifest["iteration"]
+    told = wording.recovery(manifest.get("hyperparameters", {}), manifest.get("iterations", done), done)
+    return told or f"{done} iterations"
 
 
 def _notes(distilled: DistilledSet, results: list[Evaluation], temperature: float | None) -> list[str]:
@@ -330,7 +353,8 @@ def _teacher_line(distilled: DistilledSet, result: Evaluation) -> str:
 
     facts = distilled.label_facts["teacher"]
     trained = "pretrained weights" if facts["pretrained"] else f"{facts['epochs']} epochs"
-    worth = "not here, so that its accuracy is unknown"
+    told = wording.on_train(facts)
+    worth = f"not here ({told})" if told else "not here, so that its accuracy is unknown"
     if result.teacher_accuracy is not None:
         worth = f"{wording.percent(result.teacher_accuracy)} % on {result.split}"
     way = {

@@ -27,9 +27,17 @@ def evidence_weights(net: Network, labels: Tensor, channels: int, side: int) -> 
 
     Returns:
         Shape (N, channels, side, side), or (N, channels, 1, 1) where all positions have one weight.
+
+    Raises:
+        ConfigError: the classifier reads something else than the pooled map, as LeNet's and AlexNet's do.
     """
     weight = net.classifier.weight[labels]
     if not isinstance(net, ConvNet):
+        if weight.shape[1] != channels:
+            raise ConfigError(
+                f"response_form: 'evidence' is not defined for {type(net).__name__}, whose classifier does not read "
+                "the averages of its last map; use activation, or a ConvNet or ResNet as the proxy"
+            )
         return weight[..., None, None] / side**2
     half = side // 2
     cells = weight.view(len(labels), channels, half, half)

@@ -206,8 +206,8 @@ def teacher_network(distilled: DistilledSet) -> Network:
         facts = distilled.label_facts["teacher"]
         raise ArtifactError(
             f"the set is labelled by its teacher ({facts['net']}), which is neither in its file nor, with the sha256 "
-            f"{facts['sha256'][:12]}, at assets/{facts['asset']}/model.safetensors in a folder above it; put it there, "
-            "or use hard labels"
+            f"{facts['sha256'][:12]}, at assets/{facts['asset']}/model.safetensors in a folder above it "
+            "or in the home; put it there, or use hard labels"
         )
     manifest = distilled.manifest
     return distilled.teacher.network(manifest["channels"], manifest["size"], manifest["classes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def render(report: Mapping[str, Any]) -> list[RenderableType]:
     """
     titles = {arm["name"]: arm["title"] for arm in report["arms"]}
     paragraphs = [
-        "\n".join(f"{name}: {title}" for name, title in titles.items()),
+        "\n".join(f"{name}: {title}" for name, title in {**titles, "images": _images(titles)}.items()),
         _comparison(report),
         "; ".join(difference["text"] for difference in report["differences"]),
         "\n".join(_warnings(report)),
@@ -67,6 +68,13 @@ def _protocol(report: Mapping[str, Any]) -> str:
         f"Accuracy on {protocol['split']} data: protocol {protocol['name']}, {protocol['epochs']} epochs, "
         f"{_count(protocol['repeats'], 'net')} for each distilled set, {report['label_regime']} labels, "
         f"{_count(len(seeds), 'fresh paired seed')} ({', '.join(map(str, seeds))}), {fit}."
+    )
+
+
+def _images(titles: Mapping[str, str]) -> str:
+    """What the bytes of the table are those of."""
+    return "distilled ones as float32 with int64 labels" + (
+        ", all training data as 8-bit pixels" if "full" in titles else ""
     )
 
 
@@ -132,6 +140,15 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
                 f"{_count(arm['diverged'], 'run')} of {arm['name']} on {arm['net']} diverged and count as chance: "
                 "the setting is not stable over seeds."
             )
+    for net in dict.fromkeys(arm["net"] for arm in report["arms"]):
+        distilled = [arm for arm in report["arms"] if arm["net"] == net and arm["name"] != "full"]
+        if _at_chance(report, distilled):
+            others = (
+                " but full"
+                if any((arm["name"], arm["net"]) == ("full", net) for arm in report["arms"])
+                else ""
+            )
+            yield f"No arm{others} is above chance ({_chance(report)} %) on {net}."
     yield from soft_labels.not_compared(report)
     labelled = {arm["name"] for arm in soft_labels.soft_arms(report)}
     nets = list(dict.fromkeys(difference["net"] for difference in differences))
@@ -161,15 +178,43 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
 def _end(report: Mapping[str, Any]) -> str:
     estimate = report["search_estimate"]
     ranking = ", ".join(
-        f"{row.get('short', row['title'])} {wording.percent(row['mean'])}" for row in report["rerank"]
+        f"{row.get('short', row['title'])} {wording.percent(row['mean'])} %" for row in report["rerank"]
+    )
+    seeds = max((len(row["runs"]) for row in report["rerank"]), default=0)
+    rows = [{**row, "n": len(row["runs"]), "sd": _sd(row["runs"])} for row in report["rerank"]]
+    low = (
+        f"No setting of the re-ranking is above chance ({_chance(report)} %).\n"
+        if _at_chance(report, rows)
+        else ""
     )
     return (
-        f"Re-ranked on validation, with fresh seeds: {ranking}.\n"
+        f"Re-ranked on validation with {_count(seeds, 'fresh seed')}: {ranking}.\n{low}"
         f"{report['stopped'].capitalize()}; the widest interval is +-{100 * report['half_width']:.1f} points. "
         f"Test data were read {_count(report['test_readings'], 'time')} in this study.\n"
         f"Search estimate of trial {estimate['trial']}: {wording.percent(estimate['val_accuracy'])} % on "
         "validation, chosen as the best of many and therefore too high."
     )
+
+
+def _at_chance(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether no row lies above chance by more than its sd over runs, or over networks where it is one run.
+
+    Reports from before chance was written down say nothing.
+    """
+    classes = report.get("classes")
+    if not classes or not rows:
+        return False
+    spreads = [row["sd"] if row["n"] > 1 else row.get("net_sd") or 0.0 for row in rows]
+    # rounding must not lift means of runs that all are at chance
+    return all(row["mean"] - spread <= 1 / classes + 1e-9 for row, spread in zip(rows, spreads))
+
+
+def _chance(report: Mapping[str, Any]) -> str:
+    return wording.percent(1 / report["classes"])
+
+
+def _sd(runs: Sequence[float]) -> float:
+    return statistics.stdev(runs) if len(runs) > 1 else 0.0
 
 
 def _count(number: int, noun: str) -> str:

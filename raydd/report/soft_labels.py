@@ -27,6 +27,10 @@ MEASURES_TITLE = (
     "better):"
 )
 NO_FULL = "HLR is left out: it needs the accuracy of all training data with hard labels, `full` in confirm.baselines."
+HOLM = (
+    "Intervals are of one measure each, not corrected for their number; an IOR is resolved where the arm's paired "
+    "difference with random is after Holm's correction, as in the comparison above."
+)
 ONE_FULL = "The accuracy of all training data is that of one network, whose spread is in no interval."
 
 
@@ -78,18 +82,30 @@ def measures(report: Mapping[str, Any]) -> list[RenderableType]:
     if not any(arm.get("hlr") or arm.get("ior") for arm in shown):
         shown = []
     recovered = any(arm.get("hlr") for arm in shown)
-    note = Text(ONE_FULL if recovered else NO_FULL)
+    note = ONE_FULL if recovered else NO_FULL
     if not shown:
-        return [note]
+        return [Text(note)]
+    tested = {
+        (one["a"], one["net"]): "resolved" if one["resolved"] else "not resolved"
+        for one in report["differences"]
+        if one["b"] == "random"
+    }
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("arm", "net"):
         table.add_column(title, overflow="fold")
-    for title in [*(["HLR", "95 % interval"] if recovered else []), "IOR", "95 % interval", "runs"]:
+    for title in [
+        *(["HLR", "95 % interval"] if recovered else []),
+        "IOR",
+        "95 % interval",
+        "after Holm",
+        "runs",
+    ]:
         table.add_column(title, justify="right", no_wrap=True)
     for arm in shown:
         cells = [*(_spread(arm["hlr"]) if recovered else []), *_spread(arm["ior"])]
+        cells.append(tested.get((arm["name"], arm["net"]), wording.NOTHING) if arm["ior"] else "")
         table.add_row(arm["name"], arm["net"], *cells, str(arm["n"]))
-    return [Text(MEASURES_TITLE), table, note]
+    return [Text(MEASURES_TITLE), table, Text(f"{HOLM} {note}")]
 
 
 def _spread(figures: Mapping[str, Any] | None) -> list[str]:

@@ -156,4 +156,5 @@ def _range(distribution: Any) -> str:
     if hasattr(distribution, "choices"):
         return " | ".join(str(choice) for choice in distribution.choices)
     scale = " (log)" if distribution.log else ""
-    return f"{distribution.low:.3g}..{distribution.high:.3g}{scale}"
+    ends = [end if isinstance(end, int) else f"{end:.3g}" for end in (distribution.low, distribution.high)]
+    return f"{ends[0]}..{ends[1]}{scale}"

@@ -16,7 +16,7 @@ from raydd.errors import ArtifactError, ConfigError
 from raydd.files import canonical_json, write_bytes
 from raydd.formation import PADS, check_boxes, check_decode, decode, initial_labels, view_sources
 from raydd.normalisation import Normalisation
-from raydd.storage.labels import NEEDED, check_labels, checked
+from raydd.storage.labels import check_labels, checked
 from raydd.storage.preview import png, preview_grid
 from raydd.storage.provenance import HARD, SCHEMA
 from raydd.storage.teacher import Teacher, find
@@ -178,9 +178,8 @@ class DistilledSet:
 
     @property
     def label_bytes(self) -> int:
-        """Size of the soft labels that the set is used with; 0 where it needs none stored."""
-        needed = NEEDED.get(self.label_kind)
-        return 0 if needed is None else _bytes(getattr(self, needed))
+        """Size of the soft labels that the set holds, logits and replay, whether or not it is used with them."""
+        return _bytes(self.logits) + _bytes(self.replay)
 
     @property
     def teacher_bytes(self) -> int:
@@ -232,8 +231,13 @@ class DistilledSet:
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> DistilledSet:
+    def load(cls, path: str | Path, *, home: str | Path | None = None) -> DistilledSet:
         """Read what `save` wrote. Reading runs no code from the file.
+
+        Args:
+            path: of the safetensors file.
+            home: a folder of studies in whose `assets` a teacher that is not in the file is looked for too, after the
+                folders above the file; None is those alone.
 
         Raises:
             ArtifactError: the file is missing, corrupt, of another kind, or of another schema; or the teacher in it is
@@ -270,7 +274,7 @@ class DistilledSet:
         if distilled.label_kind == "hard":
             return distilled
         facts = distilled.label_facts["teacher"]
-        teacher = Teacher(facts["net"], state, facts) if state else find(facts, path)
+        teacher = Teacher(facts["net"], state, facts) if state else find(facts, path, home)
         if teacher is not None:
             _check_weights(teacher, path)
         return replace(distilled, teacher=teacher)

@@ -62,12 +62,13 @@ class Teacher:
         return sum(tensor.numel() * tensor.element_size() for tensor in self.state.values())
 
 
-def find(facts: Mapping[str, Any], file: Path) -> Teacher | None:
-    """The teacher of a set that lies in a home: `assets/<asset>/model.safetensors` in any folder above the file.
+def find(facts: Mapping[str, Any], file: Path, home: str | Path | None = None) -> Teacher | None:
+    """The teacher of a set: `assets/<asset>/model.safetensors` in any folder above the file, or in a home.
 
     Args:
         facts: see `Teacher`.
         file: the set's.
+        home: a folder of studies that is looked in last; None is none.
 
     Returns:
         None where no such file is there, or only files with another sha256.
@@ -75,7 +76,8 @@ def find(facts: Mapping[str, Any], file: Path) -> Teacher | None:
     name = facts["asset"]
     if not ASSET.fullmatch(name):
         return None
-    for folder in file.absolute().parents:
+    homes = [] if home is None else [Path(home)]
+    for folder in [*file.absolute().parents, *homes]:
         path = folder / "assets" / name / MODEL
         if path.is_file():
             content = path.read_bytes()

@@ -72,7 +72,7 @@ def base_arm(plan: Plan) -> Arm | None:
     base = registry.get(name)
     its = jobs.context_for(base, plan.context)
     title = f"{base.title} ({base.default_name(its)})"
-    return Arm("base", "base", title, base.name.upper(), name, dict(its.fixed))
+    return Arm("base", "base", title, base.short or base.name.upper(), name, dict(its.fixed))
 
 
 def report_arms(study: Study, plan: Plan, winner: int) -> list[Arm]:

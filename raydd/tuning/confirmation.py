@@ -25,7 +25,7 @@ from raydd.storage import DistilledSet
 from raydd.tuning import cluster, tasks
 from raydd.tuning.arms import Arm, base_arm, compared_steps, main_net, report_arms, report_seeds, trial_arm
 from raydd.tuning.stages import check_assets
-from raydd.tuning.summary import summarise, widest_interval
+from raydd.tuning.summary import figures, summarise, widest_interval
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
@@ -116,6 +116,7 @@ def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, 
                 "short": arm.short if arm.trial is None else f"trial {arm.trial}",
                 "runs": runs,
                 "mean": sum(runs) / len(runs),
+                "net_sd": figures([result["nets"][net] for result in results[arm.key]])["net_sd"],
                 "label_regime": results[arm.key][0]["nets"][net]["label_regime"],
             }
         )

@@ -31,12 +31,21 @@ def pretrained(method: Method, context: Context) -> list[AssetSpec]:
 
 
 def tags(method: Method, context: Context) -> dict[str, str]:
-    """MLflow tags of the parent and of every child run: `raydd.labels`, and `raydd.teacher_pretrained` where there is
-    a teacher.
+    """MLflow tags of the parent and of every child run: `raydd.labels`, `raydd.label_kind` (`hard`, `image`, `online`
+    or `stored`), with soft labels `raydd.teacher` (its network), and `raydd.teacher_pretrained` where there is one.
+    What a method does not say in hyperparameters `labels` and `teacher` is left out.
     """
-    kind, elsewhere = regime(method, context), bool(pretrained(method, context))
-    taught = {"raydd.teacher_pretrained": str(elsewhere).lower()} if elsewhere or kind == "soft" else {}
-    return {"raydd.labels": kind, **taught}
+    chosen, elsewhere = regime(method, context), bool(pretrained(method, context))
+    tags = {"raydd.labels": chosen}
+    if chosen == "hard":
+        tags["raydd.label_kind"] = "hard"
+    else:
+        values = method.defaults(context).model_dump()
+        said = {"raydd.label_kind": values.get("labels"), "raydd.teacher": values.get("teacher")}
+        tags |= {name: value for name, value in said.items() if isinstance(value, str)}
+    if elsewhere or chosen == "soft":
+        tags["raydd.teacher_pretrained"] = str(elsewhere).lower()
+    return tags
 
 
 def cautions(method: Method, context: Context) -> list[str]:

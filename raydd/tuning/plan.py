@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raydd import compiling, devices, evaluation, files, jobs, nets, registry, workload
+from raydd import compiling, devices, evaluation, files, jobs, nets, pretrained, registry, workload
 from raydd.cadence import Cadence
 from raydd.config import StudyConfig
 from raydd.data import DataSplits, load_data
 from raydd.errors import ConfigError, StudyError, unknown
-from raydd.nets.layers import IMAGENET_STEM
-from raydd.nets.public import CLASSES, _name
-from raydd.registry import AssetSpec, Context, Method, Scalar
+from raydd.registry import Context, Method, Scalar
 from raydd.storage.assets import PUBLIC
 from raydd.tuning import cluster, labels
 from raydd.tuning.searcher import Point
@@ -112,7 +110,7 @@ def prepare(config: StudyConfig) -> Plan:
     if base is not None:
         registry.get(base)
     check_nets(plan)
-    check_weights(plan)
+    pretrained.check(method, plan.context, data)
     plan = decide_compiling(plan)
     if plan.config.name is None:
         stem = re.sub(r"[^a-z0-9._-]+", "-", f"{method.name}-{data.name}-ipc{config.ipc}".lower())[:56]
@@ -192,36 +190,6 @@ def with_absolute_weights(config: StudyConfig) -> StudyConfig:
         for name, value in config.search.fix.items()
     }
     return config.replace(search={**config.search.model_dump(), "fix": fix})
-
-
-def check_weights(plan: Plan) -> None:
-    """Refuse weights from elsewhere that are not there, for any asset of the method; nothing is downloaded.
-
-    Raises:
-        ConfigError: which weights, and what there is.
-    """
-    for spec in plan.method.assets(plan.context):
-        if spec.weights == PUBLIC:
-            check_public(spec, plan.data)
-        elif spec.weights:
-            path = files.absolute(spec.weights)
-            if not path.is_file() or not os.access(path, os.R_OK):
-                raise ConfigError(f"weights of {spec.net}: {path} is no file that can be read")
-
-
-def check_public(spec: AssetSpec, data: DataSplits) -> None:
-    """Refuse public weights of a network that has none, and for other images than those of ImageNet-1K.
-
-    Raises:
-        ConfigError: what is wrong, and what is allowed.
-    """
-    _name(spec.net)
-    if (data.channels, data.classes) != (3, CLASSES) or data.size < IMAGENET_STEM:
-        raise ConfigError(
-            f"weights of {spec.net}: public weights tell the {CLASSES} classes of ImageNet apart in images of 3 "
-            f"channels and at least {IMAGENET_STEM} px, and {data.name} has {data.classes} classes in images of "
-            f"{data.channels} channels and {data.size} px"
-        )
 
 
 def plan_for(

@@ -70,6 +70,7 @@ def summarise(
             "split": "test",
         },
         "label_regime": first["label_regime"],
+        "classes": plan.context.classes,  # chance is one of them
         "fit": config.confirm.fit,
         "compared_steps": compared_steps(plan, arms[0]),
         "seeds": report_seeds(config, len(runs["winner", net])),

@@ -139,6 +139,17 @@ def test_distill_refuses_bad_input_and_writes_nothing(arguments, said, tmp_path)
             "factor=5",
             "error: factor: 5 leaves cells without pixels in images of 8 px; allowed: 1, 2, 3, 4, 8\n",
         ),
+        ("dwa", "teacher=foo", "error: teacher: unknown net 'foo' (allowed: alexnet, "),
+        (
+            "dwa",
+            "teacher_weights=none.pt",
+            "none.pt is no file that can be read; allowed are public and files",
+        ),
+        (
+            "sre2l",
+            "teacher_weights=public",
+            "error: teacher_weights: public weights of resnet18-bn tell the 1000 classes of ImageNet apart",
+        ),
         (
             "iid",
             "factor=2",
@@ -147,8 +158,9 @@ def test_distill_refuses_bad_input_and_writes_nothing(arguments, said, tmp_path)
     ],
 )
 def test_distill_refuses_what_does_not_go_together_before_it_trains_anything(method, value, said, tmp_path):
+    small = ["--ipc", "1", "--iterations", "3"] if method in ("dwa", "sre2l") else SMALL
     result = run(
-        "distill", method, "--out", tmp_path / "set.safetensors", "--home", tmp_path, *SMALL, "--hp", value
+        "distill", method, "--out", tmp_path / "set.safetensors", "--home", tmp_path, *small, "--hp", value
     )
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
@@ -163,6 +175,32 @@ def test_distill_takes_a_list_as_a_value(tmp_path):
     result = run("distill", "udd", "--out", out, "--home", tmp_path / "home", *SMALL, *more)
     assert result.exit_code == 0, result.output
     assert DistilledSet.load(out).manifest["hyperparameters"]["region_scale"] == [0.5, 0.34]
+
+
+def test_iterations_of_an_image_and_of_all_and_the_teachers_accuracy_are_told(tmp_path):
+    out, teacher = tmp_path / "set.safetensors", "convnet-d1-w4-bn"
+    values = [f"teacher={teacher}", "teacher_epochs=1", "recover_iterations=3"]
+    hp = [part for value in values for part in ("--hp", value)]
+    flags = ["--home", tmp_path / "home", "--ipc", "2", "--out", out, "--force", *hp]
+    result = run("distill", "dwa", *flags, "--iterations", "2")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[:2] == [
+        "recover_iterations=3 replaces --iterations 2",
+        "3 iterations an image, 6 in all",
+    ]
+    (asset,) = (tmp_path / "home" / "assets").glob("teacher-*/asset.json")
+    (accuracy,) = files.read_json(asset)["train_accuracy"]
+    said = f"online soft labels of {teacher} (1 epochs, {100 * accuracy:.1f} % on at most 2,000 training images); "
+    (line,) = [line for line in lines if line.startswith(said)]
+    assert "soft labels 400 B" in line  # two-byte logits of 20 images and 10 classes
+    short = ["--epochs", "1", "--repeats", "1", "--split", "val"]
+    title = run("evaluate", out, "--net", "mlp", *short).stdout.splitlines()[0]
+    assert title == "set.safetensors: dwa on digits, ipc 2, 3 iterations an image, 6 in all, seed 0"
+    again = run("distill", "dwa", *flags).stdout
+    assert "replaces" not in again  # nobody gave --iterations
+    again = run("distill", "dwa", *flags, "--iterations", "3").stdout
+    assert again.splitlines()[0] == "3 iterations an image, 6 in all"
 
 
 def test_distill_warns_of_a_teacher_that_was_trained_elsewhere(tmp_path):

@@ -38,9 +38,9 @@ def digits():
 
 @pytest.fixture(scope="module")
 def sets(digits, tmp_path_factory):
-    """A file of each soft kind, in a folder without a home, and the teacher."""
+    """A file of each soft kind, in a folder beside a home, and the teacher."""
     folder = tmp_path_factory.mktemp("sets")
-    store = AssetStore(tmp_path_factory.mktemp("home") / "assets", digits, CPU)
+    store = AssetStore(folder / "home" / "assets", digits, CPU)
     teacher = store.teacher(TEACHER)
     own = {
         "protocol": "sre2l-cifar",
@@ -177,14 +177,39 @@ def test_json_tells_regime_temperature_teacher_and_bytes_of_every_row(sets, digi
         ("stored", EPOCHS * 10 * 10 * 2, "labelled the batches of one training beforehand"),
     ],
 )
-def test_sets_that_need_no_teacher_are_evaluated_without_one(sets, kind, bytes_, way):
-    folder, _ = sets
-    result = evaluate(folder / f"{kind}.safetensors", "--split", "val")
+def test_sets_that_need_no_teacher_are_evaluated_without_one(sets, kind, bytes_, way, tmp_path):
+    folder, teacher = sets
+    (tmp_path / "set.safetensors").write_bytes((folder / f"{kind}.safetensors").read_bytes())
+    result = evaluate(tmp_path / "set.safetensors", "--split", "val")
     assert result.exit_code == 0, result.output
+    known = f"{100 * teacher.facts['train_accuracy']:.1f} % on at most 2,000 training images"
     assert result.stdout.splitlines()[-2:] == [
-        f"teacher: convnet-d1-w4-bn (3 epochs), not here, so that its accuracy is unknown; {way}, temperature 5",
+        f"teacher: convnet-d1-w4-bn (3 epochs), not here ({known}); {way}, temperature 5",
         f"images: 2.6 kB, soft labels: {bytes_} B, teacher: 0 B",
     ]
+
+
+def test_a_teacher_is_looked_for_in_the_home_too(sets, digits, monkeypatch):
+    folder, teacher = sets
+    flags = [folder / "missing.safetensors", "--split", "val", "--json"]
+    (accuracy,) = accuracies([teacher.network(1, 8, 10)], digits.val, digits.normalisation, CPU)
+    told = evaluate(*flags, "--home", folder / "home")
+    assert json.loads(told.stdout)[0]["teacher_accuracy"] == accuracy
+    assert evaluate(*flags).exit_code == 2
+    monkeypatch.setenv("RAYDD_HOME", str(folder / "home"))
+    assert json.loads(evaluate(*flags).stdout)[0]["teacher_accuracy"] == accuracy
+
+
+def test_every_finished_architecture_is_told_on_stderr(sets):
+    folder, _ = sets
+    flags = ["--split", "val", "--net", "mlp,convnet-d1-w4", "--labels", "soft,hard", "--json"]
+    result = evaluate(folder / "online.safetensors", *flags)
+    rows = json.loads(result.stdout)
+    told = [line for line in result.stderr.splitlines() if " % on val, " in line]
+    assert [line.rpartition(", ")[0] for line in told] == [
+        f"{row['net']}: {row['label_regime']} labels, {100 * row['mean']:.1f} % on val" for row in rows
+    ]
+    assert all(line.endswith(" s") for line in told)
 
 
 def test_a_pretrained_teacher_is_cautioned_against(sets, digits, tmp_path):

@@ -86,6 +86,14 @@ def test_activation_is_the_channel_mean_of_what_the_last_pooling_reads(spec: str
         torch.testing.assert_close(features.flatten(2), local)
 
 
+@pytest.mark.parametrize("spec", ["lenet", "alexnet"])
+def test_evidence_is_refused_where_the_classifier_reads_something_else(spec: str) -> None:
+    images, labels = torch.zeros(2, 3, 8, 8, dtype=torch.float64), torch.tensor([0, 1])
+    with pytest.raises(ConfigError, match=r"'evidence' is not defined for (LeNet|AlexNet)"):
+        response_map(network(spec, 8), images, labels, passes(8), "evidence")
+    assert response_map(network(spec, 8), images, labels, passes(8), "activation").ndim == 3
+
+
 def test_an_unknown_form_is_named() -> None:
     with pytest.raises(ConfigError, match="response_form: unknown form 'activations': did you mean"):
         response_map(

@@ -276,7 +276,8 @@ def test_a_set_whose_teacher_is_missing_says_so_and_keeps_its_hard_labels(
     alone = DistilledSet.load(made.save(tmp_path / "set.safetensors", teacher=False))
     sentence = (
         rf"the set is labelled by its teacher \(convnet-d1-w4-bn\), which is neither in its file nor, with the sha256 "
-        rf"{teacher.facts['sha256'][:12]}, at assets/{teacher.facts['asset']}/model.safetensors in a folder above it; "
+        rf"{teacher.facts['sha256'][:12]}, at assets/{teacher.facts['asset']}/model.safetensors in a folder above it "
+        "or in the home; put it there, or use hard labels"
     )
     with pytest.raises(ArtifactError, match=sentence):
         quick(alone, data)

@@ -1,9 +1,11 @@
 """Small studies on a real Ray and a real MLflow store, shared by the tests of this folder."""
 
+import sys
+
 import pytest
 
+from raydd import DistilledSet, tuning
 from raydd import config as configuration
-from raydd import tuning
 
 SMALL = {
     "ipc": 2,
@@ -63,3 +65,41 @@ def finished(tmp_path_factory):
     """One finished IID study on digits; read only."""
     home = tmp_path_factory.mktemp("home")
     return run(small(home, "first"))
+
+
+def runs_of(study):
+    from mlflow.tracking import MlflowClient
+
+    links = study.links()
+    client = MlflowClient(links["uri"])
+    parent = client.get_run(links["run_id"])
+    children = client.search_runs(
+        [links["experiment_id"]], f"tags.mlflow.parentRunId = '{links['run_id']}'", max_results=1000
+    )
+    return client, parent, sorted(children, key=lambda child: int(child.data.tags["raydd.trial"]))
+
+
+def pixels(study, number):
+    return DistilledSet.load(study.trial_folder(number) / "distilled.safetensors").pixels
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "raydd", *arguments]
+
+
+@pytest.fixture(scope="session", name="runs_of")
+def runs_of_fixture():
+    """`runs_of(study)`: an MLflow client, the parent run, and the child runs by trial."""
+    return runs_of
+
+
+@pytest.fixture(scope="session", name="pixels")
+def pixels_fixture():
+    """`pixels(study, number)`: of the set that a trial left."""
+    return pixels
+
+
+@pytest.fixture(scope="session", name="command")
+def command_fixture():
+    """`command(*arguments)`: raydd as a process."""
+    return command

@@ -32,6 +32,7 @@ def report():
         "protocol": {"name": "dsa", "epochs": 300, "repeats": 5, "split": "test"},
         "label_regime": "hard",
         "fit": "train",
+        "classes": 10,
         "seeds": [11, 12, 13, 14, 15],
         "winner": {"trial": 5, "hyperparameters": {"lambda_cc": 0.05}},
         "default_name": "CIFAR-10's published setting, carried over",
@@ -72,7 +73,7 @@ def test_it_names_protocol_arms_differences_and_test_readings(report):
     )
     assert "Test data were read 20 times in this study." in text
     assert "Search estimate of trial 7: 54.1 % on validation, chosen as the best of many" in text
-    assert "Re-ranked on validation, with fresh seeds: iid, trial 5 50.0." in text
+    assert "Re-ranked on validation with 1 fresh seed: iid, trial 5 50.0 %.\n5 seeds made" in text
     assert "5 seeds made; the widest interval is +-0.8 points." in text
 
 
@@ -113,10 +114,59 @@ def test_the_table_fits_into_110_columns(report):
 
 def test_trials_of_the_re_ranking_have_short_names(report):
     report["rerank"] = [
-        {"trial": 0, "title": "UDD's defaults on IDC's setting (...)", "short": "trial 0", "mean": 0.5},
-        {"trial": None, "title": "IDC: gradient matching (...)", "short": "IDC", "mean": 0.4},
+        {
+            "trial": 0,
+            "title": "UDD's defaults (...)",
+            "short": "trial 0",
+            "mean": 0.5,
+            "runs": [0.4, 0.5, 0.6],
+        },
+        {
+            "trial": None,
+            "title": "IDC: gradient matching (...)",
+            "short": "IDC",
+            "mean": 0.4,
+            "runs": [0.4] * 3,
+        },
     ]
-    assert "Re-ranked on validation, with fresh seeds: trial 0 50.0, IDC 40.0." in confirmation.text(report)
+    said = "Re-ranked on validation with 3 fresh seeds: trial 0 50.0 %, IDC 40.0 %."
+    assert said in confirmation.text(report)
+
+
+def test_accuracies_of_chance_are_called_so(report):
+    sentence = "No arm is above chance (10.0 %) on convnet."
+    again = "No setting of the re-ranking is above chance (10.0 %).\n"
+    assert "chance" not in confirmation.text(report)
+    for one, mean in zip(report["arms"], (0.104, 0.1, 0.09, 0.1)):  # runs spread by 0.0041
+        one["mean"] = mean
+    text = confirmation.text(report)
+    assert text.splitlines().count(sentence) == 1
+    assert again not in text
+    report["arms"][0]["mean"] = 0.1042
+    assert sentence not in confirmation.text(report)
+    runs = [0.1, 0.11, 0.12]  # 0.11 with sd 0.01
+    report["rerank"] = [{"trial": 5, "title": "iid, trial 5", "runs": runs, "mean": 0.11}]
+    assert again in confirmation.text(report)
+    report["rerank"][0]["mean"] = 0.1101
+    assert again not in confirmation.text(report)
+    report["rerank"][0] |= {"runs": [0.105], "mean": 0.105, "net_sd": 0.006}
+    assert again in confirmation.text(report)
+    del report["classes"]  # as reports were before
+    assert "chance" not in confirmation.text(report)
+
+
+def test_full_data_above_chance_are_excepted(report):
+    for one in report["arms"]:
+        one["mean"] = 0.1
+    report["arms"].append(arm("full", "all training data", 0.9, n=1))
+    assert "No arm but full is above chance (10.0 %) on convnet." in confirmation.text(report)
+
+
+def test_what_the_bytes_of_images_are_those_of_is_said(report):
+    line = "images: distilled ones as float32 with int64 labels"
+    assert line in confirmation.text(report).splitlines()
+    report["arms"].append(arm("full", "all training data", 0.9, n=1))
+    assert f"{line}, all training data as 8-bit pixels" in confirmation.text(report).splitlines()
 
 
 def test_a_clear_win_carries_no_warning(report):

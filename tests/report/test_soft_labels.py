@@ -138,10 +138,28 @@ def test_measures_are_in_points_with_intervals(report):
         "HLR, the accuracy of all training data less the set's, both with hard labels (lower is better)"
         in text
     )
-    assert lines(text, "winner")[2] == ["+46.7", "[+44.7,", "+48.7]", "+5.0", "[+3.5,", "+6.5]", "5"]
+    assert lines(text, "winner")[2] == [
+        "+46.7",
+        "[+44.7,",
+        "+48.7]",
+        "+5.0",
+        "[+3.5,",
+        "+6.5]",
+        "resolved",
+        "5",
+    ]
     assert lines(text, "random")[2] == ["+38.8", "[+36.8,", "+40.8]", "-", "5"]
-    assert lines(text, "herding")[1] == ["-", "+3.0", "[+1.5,", "+4.5]", "5"]
+    assert lines(text, "herding")[1] == ["-", "+3.0", "[+1.5,", "+4.5]", "-", "5"]
     assert "that of one network, whose spread is in no interval" in text
+
+
+def test_an_ior_says_whether_the_comparison_with_random_resolves_it(report):
+    text = "winner - random: not resolved (+5.0 [+3.5, +6.5])"  # its own interval leaves zero out
+    report["differences"][1] = difference("random", 0.05, False, text)
+    row = ["+46.7", "[+44.7,", "+48.7]", "+5.0", "[+3.5,", "+6.5]", "not", "resolved", "5"]
+    assert lines(text_of(report), "winner")[2] == row
+    sentence = "an IOR is resolved where the arm's paired difference with random is after Holm's correction"
+    assert sentence in text_of(report)
 
 
 def test_without_full_data_hlr_is_left_out_with_a_sentence(report):
@@ -151,7 +169,7 @@ def test_without_full_data_hlr_is_left_out_with_a_sentence(report):
         "HLR is left out: it needs the accuracy of all training data with hard labels, `full` in confirm.baselines."
         in text
     )
-    assert lines(text, "winner")[2] == ["+5.0", "[+3.5,", "+6.5]", "5"]
+    assert lines(text, "winner")[2] == ["+5.0", "[+3.5,", "+6.5]", "resolved", "5"]
     assert "random" not in [line.split()[0] for line in text.partition("DD-Ranking")[2].splitlines() if line]
 
 

@@ -44,6 +44,16 @@ def test_allowed_range_search_range_and_published_values_stand_side_by_side():
     assert "# Trial 0: published setting." in text
 
 
+def test_integers_are_printed_as_integers_and_one_choice_as_that():
+    study = config.build({"method": "dwa", "iterations": 1000})
+    method, context = registry.get("dwa"), Context("cifar10", 3, 32, 10, 10, 1000)
+    text = study_file.render(study, method, context, searched(method, context))
+    assert cells(text, "recover_iterations")[:5] == [">=", "1", "250..1000", "(log)", "1000"]
+    assert cells(text, "k")[:3] == [">=", "1", "1..20"]
+    assert cells(text, "rho")[:6] == [">=", "0,", "<=", "1", "0.001..0.05", "(log)"]
+    assert cells(text, "ids_at_once")[:3] == ["1", "not", "searched"]
+
+
 def test_where_nothing_is_published_it_says_what_is_carried_over():
     _, text = render("iid", dataset="digits")
     assert "# Trial 0: CIFAR-10's published setting, carried over." in text

@@ -111,6 +111,18 @@ def test_a_teacher_that_stays_among_the_assets_is_found_from_a_home(
     alone = DistilledSet.load(outside)
     assert (alone.teacher, alone.teacher_bytes) == (None, 0)
     assert alone.label_facts["teacher"] == teacher.facts
+    told = DistilledSet.load(outside, home=tmp_path / "home").teacher
+    assert told is not None
+    assert told.weights == teacher.weights
+
+
+def test_all_logits_that_a_set_holds_are_counted_whatever_they_are_for(
+    data: DataSplits, teacher: Teacher, tmp_path: Path
+) -> None:
+    for kind, replayed in (("online", 0), ("stored", EPOCHS)):
+        made = dataclasses.replace(labelled(data, teacher, kind), logits=logits(6, 3))
+        loaded = DistilledSet.load(made.save(tmp_path / f"{kind}.safetensors"))
+        assert loaded.label_bytes == (1 + replayed) * 6 * 3 * 2
 
 
 def test_labels_of_the_images_make_a_set_that_needs_no_teacher(

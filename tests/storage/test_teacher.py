@@ -106,6 +106,10 @@ def test_it_is_found_in_the_assets_of_any_folder_above_and_only_as_it_was(store:
     assert (found.net, found.facts) == (teacher.net, teacher.facts)
     assert all(torch.equal(found.state[name], value) for name, value in teacher.state.items())
     assert find(teacher.facts, home.parent / "set.safetensors") is None  # beside the home, not in it
+    told = find(teacher.facts, home.parent / "set.safetensors", home)
+    assert told is not None
+    assert told.weights == teacher.weights
+    assert find(teacher.facts, home.parent / "set.safetensors", home / "studies") is None
     assert find({**teacher.facts, "sha256": "0" * 64}, deep) is None
     # a manifest cannot lead out of the folders of assets
     assert find({**teacher.facts, "asset": f"../assets/{teacher.facts['asset']}"}, deep) is None

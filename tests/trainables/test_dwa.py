@@ -123,6 +123,7 @@ def test_trial_0_is_named_honestly() -> None:
         {"init": "mix"},
         {"mixup": -0.5},
         {"rho": -1e-3},
+        {"rho": 1.001},
         {"k": 0},
     ],
 )
@@ -138,12 +139,22 @@ def test_a_teacher_needs_batch_norm() -> None:
     assert SRe2LHyperparameters(teacher="convnet-bn").teacher == "convnet-bn"
     with pytest.raises(ConfigError, match="did you mean 'resnet18'"):
         SRe2LHyperparameters(teacher="resnet8-bn")
+    with pytest.raises(
+        ConfigError, match=r"^teacher: unknown net 'foo' .*; it needs batch norm, as resnet18-bn and"
+    ):
+        SRe2LHyperparameters(teacher="foo")
+    with pytest.raises(ConfigError, match=r"^teacher: bad option 'b' in 'convnet-b'.*convnet-bn"):
+        SRe2LHyperparameters(teacher="convnet-b")
 
 
 @pytest.mark.parametrize(
     ("method", "values", "message"),
     [
-        (DWA, {"ids_at_once": 2}, "ids_at_once: 2 ids would need as many teachers.*allowed is 1"),
+        (
+            DWA,
+            {"ids_at_once": 2},
+            "ids_at_once: several ids would need as many teachers.*allowed is 1, got 2",
+        ),
         (SRE2L, {"teacher_mode": "train", "labels": "stored"}, "teacher_mode: 'train'.*allowed.*eval"),
         (DWA, {"teacher_mode": "train", "labels": "image"}, "teacher_mode: 'train'.*labels are 'image'"),
         (SRE2L, {"jitter": 32}, "jitter: 32 pixels.*allowed are 0 to 31"),
@@ -181,6 +192,10 @@ def test_the_recipe_is_that_of_the_sets_and_needs_no_teacher(method: Method, tmp
     assert list(tmp_path.iterdir()) == []
     assert recipe == method.distiller(values, where, data, store, 0, CPU).distilled().recipe
     assert (recipe["temperature"], recipe["mixup"]) == (12.0, 0.3)
+
+
+def test_weights_may_be_moved_by_one_at_the_most() -> None:
+    assert DWAHyperparameters(rho=1.0).rho == 1.0
 
 
 def test_what_goes_together_is_taken() -> None:

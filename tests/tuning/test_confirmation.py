@@ -209,6 +209,8 @@ def test_the_base_is_the_one_that_the_fixed_values_choose_and_keeps_those_it_has
     idc = confirmation.base_arm(planned("udd", {"n_data": 16, "regions": 2}))
     assert (idc.method, idc.hyperparameters) == ("idc", {"n_data": 16})
     assert confirmation.base_arm(planned("idm")) is None
+    assert confirmation.base_arm(planned("dwa", {"teacher": "convnet-d1-w8-bn"})).short == "SRe2L"
+    assert registry.get("dwa").short == "DWA"
 
 
 def test_a_default_that_is_not_carried_over_is_not_called_so(tmp_path, plan):

@@ -34,13 +34,18 @@ def test_methods_with_a_teacher_are_soft_unless_told(method, fixed, kind):
 
 def test_runs_are_tagged_with_the_labels_and_what_the_teacher_has_seen():
     dwa = registry.get("dwa")
-    assert labels.tags(registry.get("dm"), context()) == {"raydd.labels": "hard"}
-    assert labels.tags(dwa, context()) == {"raydd.labels": "soft", "raydd.teacher_pretrained": "false"}
-    elsewhere = {"raydd.labels": "soft", "raydd.teacher_pretrained": "true"}
+    hard = {"raydd.labels": "hard", "raydd.label_kind": "hard"}
+    assert labels.tags(registry.get("dm"), context()) == hard
+    soft = {"raydd.labels": "soft", "raydd.label_kind": "online", "raydd.teacher": "resnet18-bn"}
+    assert labels.tags(dwa, context()) == {**soft, "raydd.teacher_pretrained": "false"}
+    stored = {**soft, "raydd.label_kind": "stored", "raydd.teacher": TEACHER}
+    chosen = context(labels="stored", teacher=TEACHER)
+    assert labels.tags(dwa, chosen) == {**stored, "raydd.teacher_pretrained": "false"}
+    elsewhere = {**soft, "raydd.teacher_pretrained": "true"}
     assert labels.tags(dwa, context(teacher_weights="public")) == elsewhere
     # images that a pretrained network was asked for have seen what it has, whatever their labels
     recovered = labels.tags(dwa, context(teacher_weights="public", labels="hard"))
-    assert recovered == {"raydd.labels": "hard", "raydd.teacher_pretrained": "true"}
+    assert recovered == {**hard, "raydd.teacher_pretrained": "true"}
 
 
 def config(tmp_path, **changes):
@@ -81,20 +86,23 @@ def test_soft_labels_and_the_whole_length_are_said_before_launch(tmp_path):
 
 
 def test_a_teacher_that_does_not_fit_the_images_is_refused_before_launch(tmp_path):
-    with pytest.raises(ConfigError, match="needs at least 16 px, got 8"):
+    with pytest.raises(ConfigError, match=r"^teacher: .*needs at least 16 px, got 8"):
         prepare(config(tmp_path, search__fix={"teacher": "convnet-d4-bn"}))
 
 
 @pytest.mark.parametrize(
     ("fix", "sentence"),
     [
-        ({"teacher_weights": "nowhere.safetensors"}, "/nowhere.safetensors is no file that can be read"),
+        (
+            {"teacher_weights": "nowhere.safetensors"},
+            "/nowhere.safetensors is no file that can be read; allowed are public and files of weights of ",
+        ),
         ({"teacher_weights": "."}, "is no file that can be read"),
-        ({"teacher_weights": "public"}, f"there are no public weights of '{TEACHER}'"),
+        ({"teacher_weights": "public"}, f"teacher_weights: there are no public weights of '{TEACHER}'"),
         (
             {"teacher": "resnet18-bn", "teacher_weights": "public"},
-            "weights of resnet18-bn: public weights tell the 1000 classes of ImageNet apart in images of 3 channels "
-            "and at least 128 px, and digits has 10 classes in images of 1 channels and 8 px",
+            "teacher_weights: public weights of resnet18-bn tell the 1000 classes of ImageNet apart in images of 3 "
+            "channels and at least 128 px, and digits has 10 classes in images of 1 channels and 8 px",
         ),
     ],
 )
@@ -102,6 +110,7 @@ def test_weights_that_are_not_there_are_refused_before_launch(tmp_path, fix, sen
     with pytest.raises(ConfigError) as caught:
         prepare(config(tmp_path, search__fix={"teacher": TEACHER, **fix}))
     assert sentence in str(caught.value)
+    assert str(caught.value).startswith("teacher_weights: ")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
     assert not (tmp_path / "home").exists()

@@ -138,7 +138,7 @@ def test_the_same_pixels_are_judged_with_hard_labels_too_and_both_readings_count
 def test_bytes_stand_apart_and_the_teacher_lies_among_the_assets_only(study, own):
     result, distilled, _ = own
     assert result["image_bytes"] == 20 * 64 * 4 + 20 * 8
-    assert result["label_bytes"] == 0
+    assert result["label_bytes"] == 20 * 10 * 2  # the logits of the plain images
     assert result["teacher_bytes"] == distilled.teacher.stored_bytes > 0
     file = study.folder / "confirm" / "0" / "test-0" / "distilled.safetensors"
     with safetensors.safe_open(file, framework="pt") as opened:
@@ -265,7 +265,7 @@ def test_stored_labels_are_made_for_the_reports_recipe(tmp_path):
     for arm in (winner(), real("random")):
         result, distilled, _ = run(study, arm)
         assert (distilled.label_kind, distilled.label_facts["replay"]["epochs"]) == ("stored", EPOCHS)
-        assert result["label_bytes"] == EPOCHS * 20 * 10 * 2
+        assert result["label_bytes"] == (1 + EPOCHS) * 20 * 10 * 2  # logits and replay
         assert result["teacher_bytes"] == 0
         assert result["nets"][NET]["hard"]["label_regime"] == "hard"
 
