@@ -231,8 +231,8 @@ def test_weights_from_elsewhere_cost_no_training(digits, pool):
 
 
 def test_a_rung_is_judged_by_the_images_that_are_finished_when_it_is_crossed():
-    dwa, rungs = registry.get("dwa"), (0.25, 1 / 3, 0.5)
-    several = {**dwa.defaults(Context("digits", 1, 8, 10, 10, 100)).model_dump(), "ids_at_once": 4}
+    dwa, sre2l, rungs = registry.get("dwa"), registry.get("sre2l"), (0.25, 1 / 3, 0.5)
+    several = {**sre2l.defaults(Context("digits", 1, 8, 10, 10, 100)).model_dump(), "ids_at_once": 4}
 
     def images(ipc, values=None, method=dwa, rungs=rungs):
         context = Context("digits", 1, 8, 10, ipc, 100)
@@ -243,7 +243,7 @@ def test_a_rung_is_judged_by_the_images_that_are_finished_when_it_is_crossed():
     assert images(2) == [20, 10, 20]
     assert images(3) == [30, 10, 20, 30]
     assert images(10) == [100, 30, 40, 50, 100]
-    assert images(10, several) == [100, 40, 80, 100]
+    assert images(10, several, sre2l) == [100, 40, 80, 100]
     assert images(10, rungs=()) == [100, 100]
     assert images(3, method=registry.get("dm")) == [30] * 5
 
