@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+
+from benchmarks.case import Settings, Side, Work
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,27 @@ VARIANTS = (
     Variant("mixed, compiled", "mixed", compiled=True, rtol=1e-3, quick=False),
     Variant("bf16, compiled", "bf16", compiled=True, rtol=5e-3, quick=False),
 )
+
+
+def sides(
+    make: Callable[[Variant, Settings], Work], rtol: Mapping[str, float], skips: frozenset[str] = frozenset()
+) -> list[Side]:
+    """Our side of a case in every variant whose precision `rtol` names.
+
+    Args:
+        make: of the variant and the settings, see `benchmarks.case.Side`.
+        rtol: how far values may lie from the reference's, relative, by precision.
+        skips: parts of the case's FLOPs that our side does not compute.
+    """
+    return [
+        Side(
+            variant.name,
+            partial(make, variant),
+            precision=variant.precision,
+            skips=skips,
+            rtol=rtol[variant.precision],
+            quick=variant.quick,
+        )
+        for variant in VARIANTS
+        if variant.precision in rtol
+    ]

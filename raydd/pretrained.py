@@ -8,7 +8,7 @@ from raydd import files, nets
 from raydd.data import DataSplits
 from raydd.errors import ConfigError
 from raydd.nets.layers import IMAGENET_STEM
-from raydd.nets.public import CLASSES, _name
+from raydd.nets.public import CLASSES, public_name
 from raydd.registry import AssetSpec, Context, Method
 from raydd.storage.assets import PUBLIC
 
@@ -43,7 +43,7 @@ def check(method: Method, context: Context, data: DataSplits) -> None:
 def _check_public(field: str, spec: AssetSpec, data: DataSplits) -> None:
     nets.validate(spec.net)
     try:
-        _name(spec.net)
+        public_name(spec.net)
     except ConfigError as error:
         raise ConfigError(f"{field}: {str(error).removeprefix('weights: ')}") from None
     if (data.channels, data.classes) != (3, CLASSES) or data.size < IMAGENET_STEM:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
-from raydd.registry import Context, Distiller
+from raydd.registry import Context
 from search_spaces import dwa as spaces
 from trainables.dm import forward
-from trainables.sre2l import SRe2LHyperparameters, SRe2LMethod, relabelling, squeeze
+from trainables.sre2l import SRe2LHyperparameters, SRe2LMethod
 
 if TYPE_CHECKING:
-    import torch
-
-    from raydd.data import DataSplits
-    from raydd.storage import AssetStore
+    from raydd.distillation import Recovery
 
 TRAINING = 3  # forward passes that a step of ascent is worth
 
@@ -68,22 +65,11 @@ class DWAMethod(SRe2LMethod):
         ascent = TRAINING * steps * self.images_a_step(context, chosen) * forward(chosen.teacher, context)
         return super().gigaflops(context, values) + ascent
 
-    def distiller(
-        self,
-        hyperparameters: BaseModel,
-        context: Context,
-        data: DataSplits,
-        assets: AssetStore,
-        seed: int,
-        device: torch.device,
-    ) -> Distiller:
-        """A distiller at iteration 0; the teacher is trained if it is not there."""
+    def recovery(self) -> type[Recovery]:
+        """What recovers the images; torch stays unloaded until it is asked for."""
         from raydd.distillation import DWA as Distillation
 
-        assert isinstance(hyperparameters, DWAHyperparameters)
-        teacher = assets.teacher(squeeze(hyperparameters, context))
-        how = relabelling(hyperparameters, self.evaluation(hyperparameters, context))
-        return Distillation(hyperparameters, context, data, teacher, how, seed, device)
+        return Distillation
 
 
 DWA = DWAMethod()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from raydd.data import DataSplits
-    from raydd.distillation import Relabelling
+    from raydd.distillation import Recovery, Relabelling
     from raydd.storage import AssetStore, DistilledSet
 
 DEFAULT_TEACHER = "resnet18-bn"
@@ -288,12 +288,16 @@ class SRe2LMethod(PublishedMethod[SRe2LHyperparameters]):
         device: torch.device,
     ) -> Distiller:
         """A distiller at iteration 0; the teacher is trained if it is not there."""
-        from raydd.distillation import SRe2L as Distillation
-
         assert isinstance(hyperparameters, SRe2LHyperparameters)
         teacher = assets.teacher(squeeze(hyperparameters, context))
         how = relabelling(hyperparameters, self.evaluation(hyperparameters, context))
-        return Distillation(hyperparameters, context, data, teacher, how, seed, device)
+        return self.recovery()(hyperparameters, context, data, teacher, how, seed, device)
+
+    def recovery(self) -> type[Recovery]:
+        """What recovers the images; torch stays unloaded until it is asked for."""
+        from raydd.distillation import SRe2L as Distillation
+
+        return Distillation
 
     def labelled(
         self,

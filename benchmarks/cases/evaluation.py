@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.case import REFERENCE, Case, Settings, Side, Work
-from benchmarks.variants import VARIANTS, Variant
+from benchmarks.variants import VARIANTS, Variant, sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -183,28 +182,13 @@ def _testing_flops(settings: Settings) -> dict[str, float]:
     return {"testing": float(flops.forward(net, len(data.test), data.channels, data.size))}
 
 
-def _sides(work: type[TrainingWork] | type[TestingWork], rtol: Mapping[str, float]) -> list[Side]:
-    """Our side in every variant; `bf16` is `mixed` here, where no image has a gradient."""
-    return [
-        Side(
-            variant.name,
-            partial(work, variant),
-            precision=variant.precision,
-            rtol=rtol[variant.precision],
-            quick=variant.quick,
-        )
-        for variant in VARIANTS
-        if variant.precision in rtol
-    ]
-
-
 CASES = (
     Case(
         name="evaluation-training",
         module=__name__,
         title="training networks on a distilled set, with DSA",
         unit="training of all networks",
-        sides=(Side(REFERENCE, TrainingLoop), *_sides(TrainingWork, TRAINING_RTOL)),
+        sides=(Side(REFERENCE, TrainingLoop), *sides(TrainingWork, TRAINING_RTOL)),
         full=TRAINING,
         quick=QUICK_TRAINING,
         flops=_training_flops,
@@ -215,7 +199,7 @@ CASES = (
         module=__name__,
         title="testing one network on all test images",
         unit="test",
-        sides=(Side(REFERENCE, TestingLoop), *_sides(TestingWork, TESTING_RTOL)),
+        sides=(Side(REFERENCE, TestingLoop), *sides(TestingWork, TESTING_RTOL)),
         full=TESTING,
         quick=QUICK_TESTING,
         flops=_testing_flops,

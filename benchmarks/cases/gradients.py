@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from benchmarks.case import REFERENCE, Case, Settings, Side, Work
-from benchmarks.variants import VARIANTS, Variant
+from benchmarks.variants import Variant, sides
 
 IDC = {
     "lr_img": 5e-3,
@@ -169,20 +169,9 @@ def flops(method: str, settings: Settings) -> dict[str, float]:
     }
 
 
-def sides(method: str) -> tuple[Side, ...]:
+def both_sides(method: str) -> tuple[Side, ...]:
     """The loop, and our step in the variants of a study."""
-    ours = [
-        Side(
-            variant.name,
-            partial(StepWork, method, variant),
-            precision=variant.precision,
-            skips=frozenset({"unused"}),
-            rtol=RTOL[variant.precision],
-            quick=variant.quick,
-        )
-        for variant in VARIANTS
-        if variant.precision in RTOL
-    ]
+    ours = sides(partial(StepWork, method), RTOL, frozenset({"unused"}))
     return (Side(REFERENCE, partial(LoopWork, method)), *ours)
 
 
@@ -192,7 +181,7 @@ CASES = (
         module=__name__,
         title="one matching step of IDC at 10 images a class, without the network's training",
         unit="step",
-        sides=sides("idc"),
+        sides=both_sides("idc"),
         full=IDC,
         quick={**IDC, **SMALL, "ipc": 2},
         flops=partial(flops, "idc"),
@@ -203,7 +192,7 @@ CASES = (
         module=__name__,
         title="one matching step of IDC at 1 image a class, without the network's training",
         unit="step",
-        sides=sides("idc"),
+        sides=both_sides("idc"),
         full=IDC_1,
         quick={**IDC_1, **SMALL},
         flops=partial(flops, "idc"),
@@ -215,7 +204,7 @@ CASES = (
         title="one matching step of UDD on IDC at 1 image a class, without the network's training and the choice of "
         "regions; the reference is IDC's loop with the same regions and the contrastive term",
         unit="step",
-        sides=sides("udd"),
+        sides=both_sides("udd"),
         full=UDD_1,
         quick={**UDD_1, **SMALL},
         flops=partial(flops, "udd"),

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.case import REFERENCE, Case, Settings, Side, Work
-from benchmarks.variants import VARIANTS, Variant
+from benchmarks.variants import Variant, sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -139,17 +139,7 @@ CASES = (
         unit="update",
         sides=(
             Side(REFERENCE, LoopWork),
-            *(
-                Side(
-                    variant.name,
-                    partial(UpdateWork, variant),
-                    precision=variant.precision,
-                    rtol=RTOL[variant.precision],
-                    quick=variant.quick,
-                )
-                for variant in VARIANTS
-                if variant.precision in RTOL
-            ),
+            *sides(UpdateWork, RTOL),
         ),
         full=FULL,
         quick=QUICK,

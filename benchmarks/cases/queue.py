@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.case import REFERENCE, Case, Settings, Side, Work
-from benchmarks.variants import VARIANTS, Variant
+from benchmarks.variants import VARIANTS, Variant, sides
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,18 +183,7 @@ CASES = (
         unit="step",
         sides=(
             Side(REFERENCE, LoopWork),
-            *(
-                Side(
-                    variant.name,
-                    partial(StepWork, variant),
-                    precision=variant.precision,
-                    skips=frozenset({"unused"}),
-                    rtol=RTOL[variant.precision],
-                    quick=variant.quick,
-                )
-                for variant in VARIANTS
-                if variant.precision in RTOL
-            ),
+            *sides(StepWork, RTOL, frozenset({"unused"})),
         ),
         full=FULL,
         quick=QUICK,

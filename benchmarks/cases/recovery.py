@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.case import REFERENCE, Case, Settings, Side, Work
-from benchmarks.variants import VARIANTS, Variant
+from benchmarks.variants import Variant, sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -195,28 +194,13 @@ def adjust_flops(settings: Settings) -> dict[str, float]:
     return {"synthetic": _flops(settings, settings["k"], frozen=False)}
 
 
-def _sides(work: type[RecoverWork] | type[AdjustWork], rtol: dict[str, float]) -> list[Side]:
-    """Our side in fp32 and bf16; `mixed` is fp32 here, as all of it leads to image gradients."""
-    return [
-        Side(
-            variant.name,
-            partial(work, variant),
-            precision=variant.precision,
-            rtol=rtol[variant.precision],
-            quick=variant.quick,
-        )
-        for variant in VARIANTS
-        if variant.precision in rtol
-    ]
-
-
 CASES = (
     Case(
         name="recover-step",
         module=__name__,
         title="one recovery iteration of SRe2L and DWA, a batch of one image a class",
         unit="step",
-        sides=(Side(REFERENCE, RecoverLoop), *_sides(RecoverWork, RTOL)),
+        sides=(Side(REFERENCE, RecoverLoop), *sides(RecoverWork, RTOL)),
         full=FULL,
         quick=QUICK,
         flops=recover_flops,
@@ -226,7 +210,7 @@ CASES = (
         module=__name__,
         title="DWA's adjustment of the weights before a batch is recovered",
         unit="adjustment",
-        sides=(Side(REFERENCE, AdjustLoop), *_sides(AdjustWork, ADJUST_RTOL)),
+        sides=(Side(REFERENCE, AdjustLoop), *sides(AdjustWork, ADJUST_RTOL)),
         full=FULL,
         quick=QUICK,
         flops=adjust_flops,

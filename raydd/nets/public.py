@@ -33,7 +33,7 @@ def public_weights(spec: str, *, channels: int, size: int, classes: int) -> dict
         ConfigError: torchvision has no weights for that.
         ArtifactError: they can be neither found nor downloaded, or do not fit.
     """
-    name = _name(spec)
+    name = public_name(spec)
     if classes != CLASSES:
         raise ConfigError(
             f"weights: public weights of {spec} tell the {CLASSES} classes of ImageNet apart, got {classes} classes"
@@ -74,7 +74,12 @@ def renamed(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {rename(key): value for key, value in state.items()}
 
 
-def _name(spec: str) -> str:
+def public_name(spec: str) -> str:
+    """Family of a specification that public weights fit, such as `resnet18` of `resnet18-bn`.
+
+    Raises:
+        ConfigError: there are none for it, and which have them.
+    """
     validate(spec)
     name, *options = spec.split("-")
     if (name in RESNETS and options == ["bn"]) or (name in LIBRARY and not options):
