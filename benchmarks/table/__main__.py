@@ -36,6 +36,12 @@ from raydd.errors import ConfigError
     help="Of the network that judges and selects.  [default: 30; 200 on small data]",
 )
 @click.option("--idc-lr-img", type=float, help="lr_img of IDC and UDD.  [default: the published one]")
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="FAMILY=NET",
+    help="Instead of the plan's, such as ResNet-18=resnet18-bn-w32.",
+)
 @click.option("--precision", default="fp32", help="fp32 or mixed.  [default: fp32]")
 @click.option("--compile/--eager", "compiled", default=True, help="[default: compile]")
 @click.option("--minutes", type=float, help="Begin no further row after so many minutes.")
@@ -55,6 +61,7 @@ def command(
     epochs: int | None,
     feature_epochs: int | None,
     idc_lr_img: float | None,
+    teacher: tuple[str, ...],
     precision: str,
     compiled: bool,
     minutes: float | None,
@@ -84,17 +91,33 @@ def command(
         "epochs": epochs,
         "feature_epochs": feature_epochs,
         "idc_lr_img": idc_lr_img,
+        "teachers": teachers(teacher),
     }
     bench = prepare(data, dataset, net, changed, precision, compiled, home)
     run(path, bench, chosen, everything, seeds, minutes)
     click.echo(summary.markdown(files.read_jsonl(path)))
 
 
+def teachers(asked: tuple[str, ...]) -> dict[str, str] | None:
+    """Architecture of a family's teacher and students by `FAMILY=NET`; None where nothing was asked."""
+    from benchmarks.table.plan import TEACHERS
+    from raydd.nets import validate
+
+    found = {}
+    for one in asked:
+        family, _, net = one.partition("=")
+        if family not in TEACHERS:
+            raise ConfigError(f"--teacher: FAMILY=NET with a family of {', '.join(TEACHERS)}, got '{one}'")
+        validate(net)
+        found[family] = net
+    return found or None
+
+
 def prepare(
     data: str,
     dataset: str | None,
     net: str,
-    changed: Mapping[str, float | None],
+    changed: Mapping[str, Any],
     precision: str,
     compiled: bool,
     home: str,

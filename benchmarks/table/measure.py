@@ -40,7 +40,8 @@ class Bench:
         data: the dataset.
         home: folder of assets and target banks.
         compute: device, precision and path.
-        settings: `iterations`, `epochs`, `repeats`, `net`, and whatever else the results depend on.
+        settings: `iterations`, `epochs`, `repeats`, `net`, and whatever else the results depend on; `teachers`, where
+            there are other ones than the plan's (family -> specification).
     """
 
     data: DataSplits
@@ -86,6 +87,7 @@ class Bench:
         assert row.family is not None
         chosen = TEACHERS[row.family]
         net, epochs = (chosen.small_net, chosen.small_epochs) if self.small else (chosen.net, chosen.epochs)
+        net = self.settings.get("teachers", {}).get(row.family, net)
         return {"teacher": net, "teacher_epochs": epochs}
 
     def net(self, row: Row) -> str:

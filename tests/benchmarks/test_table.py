@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from benchmarks.table import measure, plan, summary
 from benchmarks.table.__main__ import command
-from raydd import files
+from raydd import devices, files, load_data
 from raydd.errors import ConfigError
 
 TINY = [
@@ -99,6 +100,23 @@ def test_soft_labels_have_a_table_of_their_own(tmp_path: Path, monkeypatch: pyte
     assert "| DWA, ConvNet |" in soft
     assert "DWA, ConvNet" not in hard
     assert "DWA, ConvNet - SRe2L, ConvNet" in soft
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"), [("VGG=vgg11", "ResNet-18, ConvNet, got 'VGG=vgg11'"), ("ConvNet=x", "'x'")]
+)
+def test_a_wrong_teacher_is_one_sentence(tmp_path: Path, asked: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        command.main([str(tmp_path / "rows"), "--teacher", asked], standalone_mode=False)
+
+
+def test_another_teacher_is_a_setting() -> None:
+    data = load_data("digits")
+    settings = {"net": "convnet", "teachers": {"ConvNet": "convnet-w16-bn"}}
+    bench = measure.Bench(data, Path("home"), devices.Compute(devices.resolve("cpu")), settings)
+    row = plan.Row("DWA, ConvNet", 1, "dwa", family="ConvNet")
+    assert bench.teacher(row) == {"teacher": "convnet-w16-bn", "teacher_epochs": 100}
+    assert bench.teacher(dataclasses.replace(row, family="ResNet-18"))["teacher"] == "resnet18-bn-w16"
 
 
 def test_an_unknown_row_is_one_sentence(tmp_path: Path) -> None:
