@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 REPORTS = 20  # reports per full trial besides the rungs: enough for a curve and a progress bar
 MEASURE = "measure/"  # what a report's row calls `Distiller.measures`; MLflow has them without it
+SMALLEST_STUDY = 16  # fewer trials hold too little information to stop any of them early
 LOWEST_RUNG = 1 / 30  # below this nearly nothing but the initial images would be compared
 
 

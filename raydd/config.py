@@ -96,6 +96,8 @@ class SearchConfig(Part):
         objective: metric that is maximised.
         fix: hyperparameters held at one value in every trial.
         range: narrowed ranges, `LOW..HIGH` or a list of choices.
+        points: settings of your own that are run after the published ones and before anything is drawn; each names
+            what differs from trial 0.
     """
 
     trials: Positive = 16
@@ -107,6 +109,7 @@ class SearchConfig(Part):
     objective: Literal["val_accuracy"] = "val_accuracy"
     fix: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
     range: dict[str, str | list[Scalar]] = Field(default_factory=dict)
+    points: list[dict[str, Scalar]] = Field(default_factory=list)
 
 
 class EvaluationConfig(Part):
@@ -188,6 +191,20 @@ class ResourcesConfig(Part):
         return value
 
 
+class BudgetConfig(Part):
+    """When the search ends before all trials are done; all counted over all sessions of a study.
+
+    Attributes:
+        hours: wall time of the search.
+        gpu_hours: trials' time, each times its share of a GPU (`resources.gpus_per_trial`).
+        patience: trials that may end in a row without a new best one.
+    """
+
+    hours: Annotated[float, Field(gt=0.0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0.0)] | None = None
+    patience: Positive | None = None
+
+
 class TrackingConfig(Part):
     """Where MLflow keeps the study.
 
@@ -228,6 +245,7 @@ class StudyConfig(Part):
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     confirm: ConfirmConfig = Field(default_factory=ConfirmConfig)
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig)
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
 
     @field_validator("home")

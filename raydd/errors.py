@@ -57,6 +57,12 @@ class StageFailed(RayddError):
     exit_code = 1
 
 
+class StudyStopped(RayddError):
+    """The study was stopped before its end, by a signal, by somebody, or by its budget, and can be resumed."""
+
+    exit_code = 75
+
+
 class TrialDiverged(RayddError):
     """A loss, a gradient or a pixel became NaN or infinite; the trial ends as `diverged`."""
 

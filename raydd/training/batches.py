@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from raydd import augment
+from raydd import augment, stopping
 from raydd.seeding import generator
 from raydd.training.recipe import Recipe
 from raydd.training.sources import Source
@@ -26,6 +26,7 @@ def batches(
     augmentation = augment.build(recipe.augmentation)
     order = torch.randperm(len(source), generator=generator(seed, f"{purpose}/order", epoch))
     for number, indices in enumerate(order.split(recipe.batch)):
+        stopping.check()
         images, targets = source.batch(indices)
         if labelled:
             targets = images.new_empty(len(images), 0)  # soft labels of no class, which cost nothing to mix

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 
-from raydd import files
+from raydd import failures, files
 from raydd.cadence import MEASURE
+from raydd.storage.trial import Attempt
 from raydd.tuning.searcher import STATES, outcome_of
 
 if TYPE_CHECKING:
+    from raydd.tuning.conductor import Conductor
     from raydd.tuning.progress import Progress
     from raydd.tuning.studies import Study
     from raydd.tuning.tracking import Tracker
@@ -40,14 +42,22 @@ class StudyCallback(Callback):
         study: the study's folder.
         tracker: the MLflow writer.
         progress: the display.
+        conductor: decides whether the search goes on.
         tags: tags of every child run.
         iterations: length of a full trial, where the trial itself does not say.
     """
 
     def __init__(
-        self, study: Study, tracker: Tracker, progress: Progress, *, tags: Mapping[str, str], iterations: int
+        self,
+        study: Study,
+        tracker: Tracker,
+        progress: Progress,
+        conductor: Conductor,
+        *,
+        tags: Mapping[str, str],
+        iterations: int,
     ) -> None:
-        self.study, self.tracker, self.progress = study, tracker, progress
+        self.study, self.tracker, self.progress, self.conductor = study, tracker, progress, conductor
         self.tags, self.iterations = dict(tags), iterations
         self.drawn: dict[int, dict[str, Any]] = {}
         self.ended: set[int] = set()
@@ -55,10 +65,39 @@ class StudyCallback(Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {"study": self.study}  # Ray pickles it into a file that nobody reads
 
+    def setup(self, *_: Any, **info: Any) -> None:
+        """Take the signals back that Ray Tune has just taken over."""
+        self.conductor.signals.install()
+
+    @_warns
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look whether the search goes on."""
+        self.conductor.look()
+
     @_warns
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open the child run; called again on every retry."""
-        self._open(int(trial.config["number"]))
+        number = int(trial.config["number"])
+        self._open(number)
+        for row in self.study.history(number):  # what an attempt reported when nobody listened any more
+            self.tracker.log_trial(number, metrics_of(row), int(row["iteration"]))
+
+    @_warns
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note what only Ray knows of an attempt's end, and say that the trial goes on."""
+        number = int(trial.config["number"])
+        trial_files = self.study.trial_files(number)
+        attempts = trial_files.attempts()
+        known = {failure["attempt"] for failure in trial_files.failures()}
+        if attempts and attempts[-1] not in known:
+            text = error_text(trial)
+            kind = failures.kind_of_text(text)
+            Attempt(trial_files, attempts[-1]).failed(kind, why_lost(kind, text), text)
+        failed = trial_files.failures()
+        if failed:
+            self.progress.message(
+                f"trial {number}: {failed[-1]['why']}; it is tried again from its last checkpoint"
+            )
 
     def _open(self, number: int) -> None:
         if number not in self.drawn:
@@ -73,6 +112,9 @@ class StudyCallback(Callback):
     ) -> None:
         """Log the report; a report without a fresh evaluation does not repeat the carried accuracy."""
         number = int(result["number"])
+        if "seconds" not in result:  # an attempt that gave up at once has nothing to report
+            return
+        self.conductor.worked(number, int(result["attempt"]), float(result["seconds"]))
         self.tracker.log_trial(number, metrics_of(result), int(result["iteration"]))
         if result["evaluated"]:
             self._artifacts(number)
@@ -83,7 +125,14 @@ class StudyCallback(Callback):
         """Write down the outcome and close the child run."""
         result = trial.last_result
         if result and "number" in result:
-            self._end(int(result["number"]), outcome_of(result), str(result.get("why", "")), result)
+            number, outcome, why = int(result["number"]), outcome_of(result), str(result.get("why", ""))
+            if outcome == "interrupted":
+                self.tracker.close_trial(number, outcome, why)
+                self._show(number, result, outcome=outcome)
+                if result.get("kind") == "disk":
+                    self.conductor.stop(f"the disk is full ({why})")
+            else:
+                self._end(number, outcome, str(result.get("kind", "")), why, result)
 
     @_warns
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -91,23 +140,27 @@ class StudyCallback(Callback):
         number = int(trial.config["number"])
         self._open(number)  # an attempt that failed in its set-up was never started for Ray
         text = error_text(trial)
+        kind = failures.kind_of_text(text)
         files.write_text(self.study.trial_folder(number) / "error.txt", text)
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        self._end(number, "failed", lines[-1] if lines else "the worker died", trial.last_result or {})
+        self._end(number, "failed", kind, why_lost(kind, text), trial.last_result or {})
 
     def _artifacts(self, number: int) -> None:
+        self.study.trial_files(number).publish()
         folder = self.study.trial_folder(number)
         self.tracker.trial_artifacts(number, {"distilled/grid.png": folder / "grid.png", **pictures(folder)})
 
-    def _end(self, number: int, outcome: str, why: str, result: Mapping[str, Any]) -> None:
+    def _end(self, number: int, outcome: str, kind: str, why: str, result: Mapping[str, Any]) -> None:
         if number in self.ended:
             return
         self.ended.add(number)
-        self.study.write_end(number, outcome, why)
-        seconds = self.study.trial(number, running=True).seconds or 0.0
+        self.study.write_end(number, outcome, why, kind)
+        finish_files(self.study, number, outcome)
+        record = self.study.trial(number, running=True)
+        seconds = record.seconds or 0.0
         self.tracker.trial_artifacts(number, artifacts(self.study, number))
         self.tracker.close_trial(number, outcome, why, {"seconds": seconds})
         self._show(number, {**result, "seconds": seconds}, outcome=outcome)
+        self.conductor.ended(outcome, kind, why, record.val_accuracy)
 
     def _show(self, number: int, result: Mapping[str, Any], *, outcome: str | None) -> None:
         drawn = self.drawn.get(number, {})
@@ -131,7 +184,8 @@ def replay(study: Study, tracker: Tracker, tags: Mapping[str, str]) -> None:
             continue
         source = {"raydd.trial": str(trial.number), "raydd.source": trial.source}
         tracker.open_trial(trial.number, params=trial.hyperparameters, tags={**tags, **source})
-        for row in files.read_jsonl(study.trial_folder(trial.number) / "history.jsonl"):
+        finish_files(study, trial.number, trial.outcome)
+        for row in study.history(trial.number):
             tracker.log_trial(trial.number, metrics_of(row), int(row["iteration"]))
         tracker.trial_artifacts(trial.number, artifacts(study, trial.number))
         tracker.close_trial(trial.number, trial.outcome, trial.why, {"seconds": trial.seconds or 0.0})
@@ -159,13 +213,37 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
     keys = [
         key
         for key in result
-        if key in ("progress", "images_per_second", "memory_mb") or key.startswith("loss/")
+        if key in ("progress", "images_per_second", "memory_mb", "checkpoint_mb", "checkpoint_seconds")
+        or key.startswith("loss/")
     ]
     if result["evaluated"]:
         keys += ["val_accuracy", "val_accuracy_std"]
     found = {key: float(result[key]) for key in keys}
     found |= {key.removeprefix(MEASURE): float(result[key]) for key in result if key.startswith(MEASURE)}
     return {key: value for key, value in found.items() if math.isfinite(value)}
+
+
+def finish_files(study: Study, number: int, outcome: str) -> None:
+    """What is done with the files of a trial that has ended: its set and its traceback are shown, checkpoints go."""
+    trial_files = study.trial_files(number)
+    trial_files.publish()
+    if outcome == "failed":  # its checkpoints may tell why
+        text = trial_files.error_text()
+        if text:
+            files.write_text(study.trial_folder(number) / "error.txt", text)
+    else:
+        trial_files.drop_checkpoints()
+
+
+def why_lost(kind: str, text: str) -> str:
+    """One sentence about a failure of which only Ray's message is left."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if kind == "lost":
+        return "its worker process or its node died"
+    if kind == "memory":
+        found = next((line for line in lines if failures.MEMORY.search(line)), "")
+        return f"out of memory: {found[:300]}" if found else "out of memory"
+    return lines[-1] if lines else "the worker died"
 
 
 def error_text(trial: Any) -> str:

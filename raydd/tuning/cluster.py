@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from raydd import devices
-from raydd.config import ResourcesConfig
+from raydd.cadence import SMALLEST_STUDY
+from raydd.config import ResourcesConfig, StudyConfig
 from raydd.errors import ConfigError, StageFailed
 
 # Ray reads these when it is imported or when a worker starts; what the user has set stays.
@@ -152,6 +153,35 @@ def slots(ray: Any, resources: ResourcesConfig) -> int:
             f"{resources.cpus_per_trial} and {share:g}"
         )
     return count
+
+
+def placement(ray: Any, config: StudyConfig, concurrency: int) -> list[str]:
+    """How the trials are laid out on the connected cluster, and a warning where few at once leave nothing to prune.
+
+    Args:
+        ray: connected.
+        config: of the study.
+        concurrency: trials at once.
+    """
+    resources, search = config.resources, config.search
+    share, total = resources.gpus_per_trial, ray.cluster_resources()
+    if 0 < share <= 1:
+        each = int(1 / share + 1e-9)
+        what = f"{int(total.get('GPU', 0))} GPUs x {each} trials = {int(total.get('GPU', 0)) * each} at once"
+        lines = [f"{what}; {concurrency} are run at once, {resources.cpus_per_trial} CPUs each"]
+    else:
+        gpus = f" and {share:g} GPUs" if share else ""
+        lines = [f"{concurrency} trials at once, {resources.cpus_per_trial} CPUs{gpus} each"]
+    if (
+        search.scheduler == "asha"
+        and 1 < concurrency < search.reduction_factor
+        and search.trials >= SMALLEST_STUDY
+    ):
+        lines.append(
+            f"warning: {concurrency} trials at once are fewer than search.reduction_factor, {search.reduction_factor}; "
+            "trials meet few others at a rung before they are judged there, and little is stopped early"
+        )
+    return lines
 
 
 def fetch(ray: Any, reference: Any, failure: str) -> Any:

@@ -12,7 +12,7 @@ from raydd import compiling, devices, evaluation, files, jobs, nets, pretrained,
 from raydd.cadence import Cadence
 from raydd.config import StudyConfig
 from raydd.data import DataSplits, load_data
-from raydd.errors import ConfigError, StudyError, unknown
+from raydd.errors import ConfigError, SpaceError, StudyError, unknown
 from raydd.registry import Context, Method, Scalar
 from raydd.storage.assets import PUBLIC
 from raydd.tuning import cluster, labels
@@ -209,6 +209,15 @@ def plan_for(
     context = replace(context, measured=dict(measured or {}))
     space = StudySpace(method, context, config.search.range)
     points, notes = starting_points(method, context, space, config.search.trials)
+    points += [
+        Point(own_point(method, context, space, given, f"search.points[{index}]"), "given")
+        for index, given in enumerate(config.search.points)
+    ]
+    if len(points) > config.search.trials:
+        raise ConfigError(
+            f"search.trials: {config.search.trials} are asked for, and there are {len(points)} settings to begin with; "
+            "ask for more trials, or give fewer points"
+        )
     if not space.distributions:
         notes.append("every searched hyperparameter is fixed: all trials are the same setting")
     resolved = config.replace(
@@ -242,6 +251,35 @@ def starting_points(
         elif len(points) < max(1, trials // 4):
             points.append(Point({**first, **values}, "published"))
     return points, notes
+
+
+def own_point(
+    method: Method, context: Context, space: StudySpace, given: Mapping[str, Scalar], where: str
+) -> dict[str, Scalar]:
+    """A user's setting, completed by trial 0's values of what it leaves open.
+
+    Args:
+        method, context, space: of the study.
+        given: hyperparameters.
+        where: they stand, for the sentence about what is wrong with them.
+
+    Raises:
+        ConfigError: an unknown name, a value that the method does not allow, or one that the study has fixed.
+    """
+    fixed = [name for name in given if name in context.fixed and given[name] != context.fixed[name]]
+    if fixed:
+        name = fixed[0]
+        raise ConfigError(
+            f"{where}: {name} is {context.fixed[name]!r} in all trials of this study, got {given[name]!r}"
+        )
+    try:
+        model = jobs.resolve(method, context, {**context.fixed, **given})
+    except SpaceError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    read = {name: getattr(model, name) for name in given}
+    defaults = method.defaults(context).model_dump()
+    searched = {name: defaults[name] for name in space.names_for({**defaults, **read})}
+    return {**searched, **{name: value for name, value in read.items() if name not in context.fixed}}
 
 
 def check_home(home: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-SMALLEST_STUDY = 16  # fewer trials hold too little information to stop any of them
+from raydd.cadence import SMALLEST_STUDY
 
 
 class MarginASHA(FIFOScheduler):

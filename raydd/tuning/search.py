@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import secrets
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd import files, registry
+from raydd import failures, files, registry
 from raydd.config import default_home
 from raydd.data import load_data
-from raydd.errors import StageFailed, StudyError
+from raydd.errors import StageFailed, StudyError, StudyStopped
 from raydd.storage.provenance import computed
 from raydd.tuning import cluster, confirmation
+from raydd.tuning.budget import Budget
 from raydd.tuning.callback import replay
 from raydd.tuning.parent import artifact_root, common_tags, experiment, open_parent, tracking_uri
 from raydd.tuning.plan import Plan, check_compiling, plan_for
@@ -79,14 +79,15 @@ def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None)
     """
     plan = reopen(study)
     missing = plan.config.search.trials - sum(trial.outcome in STATES for trial in study.trials())
-    if missing > 0:
+    budget = Budget(study)
+    if missing > 0 and not (budget.spent() or budget.settled()):
         study.unlock()
         raise StudyError(
             f"study {study.name!r} has {missing} of {plan.config.search.trials} trials unfinished; "
             f"`raydd resume {study.name}` first, because the winner is frozen and test data are read now"
         )
 
-    def stages(ray: Any, tracker: Tracker) -> dict[str, Any]:
+    def stages(ray: Any, tracker: Tracker, signals: Signals) -> dict[str, Any]:
         report = confirmation.confirm(ray, study, plan, progress, seeds=seeds)
         confirmation.track(tracker, study, report)
         return report
@@ -122,10 +123,10 @@ def reopen(study: Study) -> Plan:
 def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
     """Run every stage that is not done yet; the study's lock is held and given back at the end."""
 
-    def stages(ray: Any, tracker: Tracker) -> dict[str, Any]:
+    def stages(ray: Any, tracker: Tracker, signals: Signals) -> dict[str, Any]:
         replay(study, tracker, common_tags(study, plan))
         planned = make_assets(ray, study, plan, progress)
-        search_trials(ray, study, planned, tracker, progress)
+        search_trials(ray, study, planned, tracker, progress, signals)
         report = confirmation.confirm(ray, study, planned, progress)
         confirmation.track(tracker, study, report)
         return report
@@ -134,7 +135,7 @@ def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
 
 
 def conduct(
-    study: Study, plan: Plan, progress: Progress, stages: Callable[[Any, Tracker], dict[str, Any]]
+    study: Study, plan: Plan, progress: Progress, stages: Callable[[Any, Tracker, Signals], dict[str, Any]]
 ) -> StudyResult:
     """Run `stages` with a Ray and a tracker, and turn however they end into a result.
 
@@ -142,7 +143,7 @@ def conduct(
         study: locked; unlocked at the end.
         plan: of the study.
         progress: the display.
-        stages: called with the connected `ray` and the tracker; returns the report.
+        stages: called with the connected `ray`, the tracker and the signals; returns the report.
     """
     signals = Signals()
     status, code, report = "FAILED", 1, None
@@ -152,14 +153,21 @@ def conduct(
         files.write_json(study.folder / "fingerprint.json", plan.data.fingerprint)
         open_parent(tracker, study, plan)
         with cluster.session(plan.config.resources) as ray, signals:  # Ray puts in handlers of its own
-            report = stages(ray, tracker)
+            report = stages(ray, tracker, signals)
         status, code, message = "FINISHED", 0, f"study {study.name} is done: {study.folder}"
-    except KeyboardInterrupt:
-        status, code = "KILLED", 75 if signals.received == signal.SIGTERM else 130
+    except (KeyboardInterrupt, StudyStopped) as error:
+        status = "KILLED"
+        code = signals.exit_code if signals.received or isinstance(error, KeyboardInterrupt) else 75
+        why = f"stopped: {error}" if str(error) and not signals.received else "interrupted"
         where = "" if study.home == Path(default_home()).absolute() else f" --home {study.home}"
-        message = f"interrupted; `raydd resume {study.name}{where}` goes on where it stopped"
+        message = f"{why}; `raydd resume {study.name}{where}` goes on where it stopped"
     except StageFailed as error:
         message = str(error)
+    except OSError as error:
+        if failures.kind_of(error) != "disk":
+            raise
+        status, code = "KILLED", StudyStopped.exit_code
+        message = f"stopped: the disk is full ({error.filename}); free some, then `raydd resume {study.name}`"
     finally:
         close(tracker, study, status, progress)
     return StudyResult(study.name, study.folder, code, report, message)

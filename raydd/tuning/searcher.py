@@ -42,7 +42,7 @@ class Point:
 
     Attributes:
         values: hyperparameters that differ from the method's defaults, searched or not.
-        source: `default` or `published`.
+        source: `default`, `published`, or `given` by the user.
     """
 
     values: Mapping[str, Scalar]
@@ -76,6 +76,7 @@ class StudySearcher(Searcher):
         sampler: `tpe` or `random`.
         seed: the study's seed.
         iterations: length of a full trial, or a function of its values that says it.
+        session: number of this driver's session.
     """
 
     def __init__(
@@ -88,29 +89,40 @@ class StudySearcher(Searcher):
         sampler: str,
         seed: int,
         iterations: int | Callable[[Mapping[str, Scalar]], int],
+        session: int = 0,
     ) -> None:
         super().__init__(metric="val_accuracy", mode="max")
         self.study, self.space, self.total = study, space, trials
-        self.sampler, self.seed, self.iterations = sampler, seed, iterations
+        self.sampler, self.seed, self.iterations, self.session = sampler, seed, iterations, session
         self.optuna = open_optuna(study.journal, study.name)
         known = self.optuna.get_trials(deepcopy=False)
         self._write_missing_ends(known)
         self.unfinished = [trial.number for trial in known if trial.state == TrialState.RUNNING]
         self.points = points[len(known) :]  # points are always the first trials, in this order
+        self.added: list[dict[str, Any]] = []  # of which those that were run before are skipped
+        self.added_run = sum("added" in trial.user_attrs for trial in known)
         # A trial that waits was enqueued by a driver that died before it asked; `ask` will return it.
         self.waiting = sum(trial.state == TrialState.WAITING for trial in known)
         self.asked = len(known) - self.waiting
         self.live: dict[str, optuna.Trial] = {}
+        self.closed = ""  # why no further trial is begun
         self.valued = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in known)
 
     def left(self) -> int:
         """Trials that are still to be started or continued."""
         return len(self.unfinished) + max(0, self.total - self.asked)
 
+    def close(self, why: str) -> None:
+        """Begin no further trial; those that run are not touched. The first reason stays."""
+        self.closed = self.closed or why
+
     # -- Ray's hooks -----------------------------------------------------------------------------------
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's number and folder, or FINISHED."""
+        """The next trial's number and folder; None while more may be asked for; else FINISHED."""
+        if self.closed:
+            return Searcher.FINISHED
+        self._take_in_extensions()
         if self.unfinished:
             number = self.unfinished.pop(0)
             self._set_sampler(number)
@@ -121,9 +133,16 @@ class StudySearcher(Searcher):
             trial = self._ask()
             self.asked += 1
         else:
-            return Searcher.FINISHED
+            return None if self.live else Searcher.FINISHED
         self.live[trial_id] = trial
-        return {"study": str(self.study.folder), "number": trial.number}
+        return {"study": str(self.study.folder), "number": trial.number, "session": self.session}
+
+    def _take_in_extensions(self) -> None:
+        """More trials, and points to run next, may be asked for at any time."""
+        extensions = self.study.extensions()
+        asked = [row["changed"]["search.trials"] for row in extensions if "search.trials" in row["changed"]]
+        self.total = max([self.total, *asked[-1:]])
+        self.added = [row["added"] for row in extensions if "added" in row]
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Record an evaluation as Optuna's intermediate value, step = iteration."""
@@ -147,6 +166,8 @@ class StudySearcher(Searcher):
         outcome = "failed" if error else outcome_of(result or {})
         if result is not None:
             self._report(trial, result)
+        if outcome == "interrupted":
+            return  # it stays RUNNING in the journal, to be continued as itself
         value = float(result["val_accuracy"]) if outcome == "complete" and result else None
         if value is not None and not math.isfinite(value):
             outcome, value = "diverged", None
@@ -198,11 +219,19 @@ class StudySearcher(Searcher):
             held = self.space.held(point.values)
             attributes = {"source": point.source, "values": dict(point.values), "held": held}
             self.optuna.enqueue_trial(inside, user_attrs=attributes)
+        elif self.added_run < len(self.added):
+            self._enqueue_added(self.added[self.added_run])
+            self.added_run += 1
         trial = self.optuna.ask()
         if "source" not in trial.user_attrs:
             trial.set_user_attr("source", "model" if modelled else "startup")
         self._draw(trial)
         return trial
+
+    def _enqueue_added(self, values: Mapping[str, Scalar]) -> None:
+        held = self.space.held(values)
+        attributes = {"source": "added", "values": dict(values), "held": held, "added": self.added_run}
+        self.optuna.enqueue_trial(self.space.split_point(values)[0], user_attrs=attributes)
 
     def _draw(self, trial: optuna.Trial) -> None:
         attributes = trial.user_attrs

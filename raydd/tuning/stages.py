@@ -5,24 +5,25 @@ from __future__ import annotations
 import functools
 import math
 import shutil
-import signal
-import threading
 from typing import TYPE_CHECKING, Any
 
 from raydd import files, jobs
-from raydd.errors import StageFailed
+from raydd.errors import StageFailed, StudyStopped
 from raydd.tuning import cluster, tasks
+from raydd.tuning.budget import Budget, Session
 from raydd.tuning.callback import StudyCallback
+from raydd.tuning.conductor import Conductor
 from raydd.tuning.parent import common_tags
 from raydd.tuning.plan import Plan, plan_for, trial_iterations
 from raydd.tuning.searcher import StudySearcher
 
 if TYPE_CHECKING:
     from raydd.tuning.progress import Progress
+    from raydd.tuning.signals import Signals
     from raydd.tuning.studies import Study
     from raydd.tuning.tracking import Tracker
 
-RETRIES = 1  # a trial goes on from its checkpoint once; a second error of the same trial is its end
+RETRIES = 20  # what Ray may try at most; `raydd.failures` decides, in the trial's next attempt, whether there is one
 
 
 def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:
@@ -69,11 +70,14 @@ def check_assets(study: Study, records: list[dict[str, Any]], fit: str = "train"
     files.write_json(path, records)
 
 
-def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress: Progress) -> None:
+def search_trials(
+    ray: Any, study: Study, plan: Plan, tracker: Tracker, progress: Progress, signals: Signals
+) -> None:
     """Run the trials that are left.
 
     Raises:
-        StageFailed: no trial is complete in the end.
+        StudyStopped: it was stopped, and can be resumed.
+        StageFailed: no trial is complete in the end, or all fail for the same reason.
     """
     from ray import tune
 
@@ -81,6 +85,7 @@ def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress
 
     config = plan.config
     settings, resources = config.search, config.resources
+    session = Session(study)
     searcher = StudySearcher(
         study,
         plan.space,
@@ -89,25 +94,34 @@ def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress
         sampler=settings.sampler,
         seed=config.seed,
         iterations=functools.partial(trial_iterations, plan.method, plan.context),
+        session=session.number,
     )
-    if searcher.left():
+    conductor = Conductor(study, searcher, Budget(study, session), signals)
+    conductor.look()
+    if searcher.left() and not searcher.closed:
         slots = cluster.slots(ray, resources)
-        concurrency = min(settings.concurrency or slots, searcher.left())
+        concurrency = min(settings.concurrency or slots, slots)
         progress.stage("search")
-        progress.message(f"{min(concurrency, slots)} trials at once, {resources.cpus_per_trial} CPUs each")
+        for line in cluster.placement(ray, config, concurrency):
+            progress.message(line)
         progress.search_started(trials=settings.trials, iterations=plan.iterations, unit=plan.method.unit)
         shutil.rmtree(study.folder / "ray", ignore_errors=True)
         share = {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
         bundle = {name: amount for name, amount in share.items() if amount}
         callback = StudyCallback(
-            study, tracker, progress, tags=common_tags(study, plan), iterations=plan.iterations
+            study,
+            tracker,
+            progress,
+            conductor,
+            tags=common_tags(study, plan),
+            iterations=plan.iterations,
         )
         tuner = tune.Tuner(
             tune.with_resources(DistillTrainable, tune.PlacementGroupFactory([bundle])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler(plan, study),
-                num_samples=searcher.left(),
+                num_samples=-1,  # the searcher says when it has no more
                 max_concurrent_trials=concurrency,
                 # A GPU process that was used before may still hold memory that its successor's share lacks.
                 reuse_actors=resources.gpus_per_trial == 0,
@@ -124,16 +138,18 @@ def search_trials(ray: Any, study: Study, plan: Plan, tracker: Tracker, progress
                 verbose=0,
             ),
         )
-        # Ray Tune leaves its own handlers behind, and they would swallow the next Ctrl-C.
-        handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGUSR1)}
-        try:
+        with signals.gently(conductor.stop):
             tuner.fit()
-        finally:
-            if threading.current_thread() is threading.main_thread():
-                for kind, handler in handlers.items():
-                    signal.signal(kind, handler)
-    if searcher.left() or searcher.live:  # Ray Tune returns as if it were done when it is interrupted
+    session.end()
+    asked = conductor.sign.read()
+    if conductor.hopeless:
+        raise StageFailed(f"{conductor.hopeless}; {len(study.trials())} trials were begun")
+    if conductor.stopped or asked is not None:
+        raise StudyStopped(conductor.stopped or (asked or {})["why"])
+    if searcher.live:  # Ray Tune returns as if it were done when something else has interrupted it
         raise KeyboardInterrupt
+    if searcher.closed:
+        progress.message(f"the search ends: {searcher.closed}")
     if study.best() is None:
         failures = [
             f"trial {trial.number} {trial.outcome}: {trial.why}" for trial in study.trials() if trial.why
@@ -161,7 +177,7 @@ def scheduler(plan: Plan, study: Study) -> Any:
         trials=settings.trials,
     )
     for trial in study.trials():
-        for row in files.read_jsonl(study.trial_folder(trial.number) / "history.jsonl"):
+        for row in study.history(trial.number):
             if row.get("evaluated") and row["rung"] > 0 and math.isfinite(row["val_accuracy"]):
                 asha.record(row["rung"], trial.number, row["val_accuracy"], row["val_accuracy_std"])
     return asha

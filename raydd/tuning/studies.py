@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import math
+import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +17,11 @@ from raydd import config as configuration
 from raydd import files
 from raydd.config import StudyConfig
 from raydd.errors import StudyError, unknown
+from raydd.storage.trial import TrialFiles
 
 CONFIG_FILE = "study.yaml"
+EXTENSIONS = "extensions.jsonl"
+HOLDER = "holder.json"
 
 
 @dataclass(frozen=True)
@@ -86,11 +92,43 @@ class Study:
         """Where trial `number` keeps everything."""
         return self.folder / "trials" / str(number)
 
+    def trial_files(self, number: int) -> TrialFiles:
+        """The files of trial `number`."""
+        return TrialFiles(self.trial_folder(number))
+
+    def history(self, number: int) -> list[dict[str, Any]]:
+        """All reports of trial `number` that count."""
+        return self.trial_files(number).history()
+
     @property
     def config(self) -> StudyConfig:
-        """The resolved configuration, as saved; the home is where the folder lies now."""
+        """The resolved configuration, as saved and since extended; the home is where the folder lies now."""
         values = configuration.read_yaml(self.folder / CONFIG_FILE)
+        for extension in self.extensions():
+            for path, value in extension.get("changed", {}).items():
+                configuration.set_path(values, path, value)
         return configuration.build({**values, "home": str(self.home), "name": self.name})
+
+    # -- what was asked for since it was made ----------------------------------------------------------
+
+    def extensions(self) -> list[dict[str, Any]]:
+        """What was asked for since the study was made, oldest first: `changed` fields, and points that were `added`."""
+        return files.read_jsonl(self.folder / EXTENSIONS)
+
+    def extend(self, changed: Mapping[str, Any], added: Mapping[str, Any] | None = None) -> None:
+        """Ask for more; a driver that runs takes it in with its next trial.
+
+        Args:
+            changed: fields of the configuration (`search.trials`) and their new values.
+            added: hyperparameters of a point that is to be run next.
+        """
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        row = {"time": now, "changed": dict(changed)} | ({} if added is None else {"added": dict(added)})
+        files.append_jsonl(self.folder / EXTENSIONS, row)
+
+    def added_points(self) -> list[dict[str, Any]]:
+        """Points that were added since the study was made, oldest first."""
+        return [row["added"] for row in self.extensions() if "added" in row]
 
     # -- finding and making ----------------------------------------------------------------------------
 
@@ -156,10 +194,17 @@ class Study:
         """
         lock = files.FileLock(self.folder / "lock")
         if not lock.acquire():
-            raise StudyError(
-                f"study {self.name!r} is in use by another process on this machine or file system"
-            )
+            raise StudyError(f"study {self.name!r} is in use by {self.holder() or 'another process'}")
         self._lock = lock
+        files.write_json(self.folder / HOLDER, {"host": socket.gethostname(), "pid": os.getpid()})
+
+    def holder(self) -> str:
+        """The process that has the lock, as far as it is known."""
+        try:
+            holder = files.read_json(self.folder / HOLDER)
+        except (OSError, ValueError):
+            return ""
+        return f"process {holder['pid']} on {holder['host']}"
 
     def unlock(self) -> None:
         """Give the lock back."""
@@ -203,7 +248,7 @@ class Study:
                 f"study {self.name!r} has no trial {number}; it has {len(self.numbers())} trials"
             )
         drawn = files.read_json(folder / "hyperparameters.json")
-        rows = files.read_jsonl(folder / "history.jsonl")
+        rows = self.history(number)
         end = files.read_json(folder / "end.json") if (folder / "end.json").exists() else {}
         evaluated = [row for row in rows if row.get("evaluated")]
         last = evaluated[-1] if evaluated else {}
@@ -224,9 +269,10 @@ class Study:
             why=end.get("why", ""),
         )
 
-    def write_end(self, number: int, outcome: str, why: str) -> None:
-        """Write down how trial `number` ended."""
-        files.write_json(self.trial_folder(number) / "end.json", {"outcome": outcome, "why": why})
+    def write_end(self, number: int, outcome: str, why: str, kind: str = "") -> None:
+        """Write down how trial `number` ended; `kind` as in `raydd.failures` where it failed."""
+        end = {"outcome": outcome, "why": why} | ({"kind": kind} if kind else {})
+        files.write_json(self.trial_folder(number) / "end.json", end)
 
     def best(self) -> TrialRecord | None:
         """The complete trial with the highest validation accuracy (a search estimate); ties go to the lowest number."""

@@ -43,7 +43,7 @@ def test_shuffled_test_labels_change_no_figure_before_the_report(tmp_path, small
     (one, first), (other, second) = studies
     for number in range(3):
         assert one.trial(number).values == other.trial(number).values
-        rows = [files.read_jsonl(study.trial_folder(number) / "history.jsonl") for study in (one, other)]
+        rows = [study.history(number) for study in (one, other)]
         keys = ("iteration", "val_accuracy", "val_accuracy_std", "loss/total")
         first_rows, second_rows = [[[row.get(key) for key in keys] for row in part] for part in rows]
         assert first_rows == second_rows
@@ -81,7 +81,7 @@ def test_an_interrupted_study_closes_its_runs_and_resumes_to_the_same_images(
     study = Study(config.folder)
 
     def reports(count):
-        return lambda: len(files.read_jsonl(study.trial_folder(1) / "history.jsonl")) >= count
+        return lambda: len(study.history(1)) >= count
 
     assert cut(command("search", str(path)), reports(4), signal.SIGTERM, log) == 75, log.read_text()
     assert "raydd resume cut --home" in log.read_text()
@@ -105,7 +105,7 @@ def test_an_interrupted_study_closes_its_runs_and_resumes_to_the_same_images(
     for number in range(3):
         assert torch.equal(pixels(study, number), pixels(whole, number))
         assert study.trial(number).val_accuracy == whole.trial(number).val_accuracy
-    assert files.read_jsonl(study.trial_folder(1) / "history.jsonl")[-1]["attempt"] == 3
+    assert study.history(1)[-1]["attempt"] == 3
     client, parent, children = runs_of(study)
     assert parent.info.status == "FINISHED"
     assert [child.info.run_name for child in children] == ["0", "1", "2"]

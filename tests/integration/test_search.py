@@ -37,7 +37,7 @@ def test_trial_0_is_the_published_setting_carried_over(finished):
 def test_evaluations_happen_at_the_start_on_the_rungs_and_at_the_end_only(finished):
     study, _ = finished
     for number in range(4):
-        rows = files.read_jsonl(study.trial_folder(number) / "history.jsonl")
+        rows = study.history(number)
         assert [row["iteration"] for row in rows if row["evaluated"]] == [0, 1, 2, 6]
         assert [row["rung"] for row in rows if row["evaluated"]] == [0, 111, 333, 1000]
         assert [row["iteration"] for row in rows] == list(range(7))

@@ -17,7 +17,7 @@ from raydd.storage import DistilledSet
 from raydd.tuning import tasks
 from raydd.tuning.stages import check_assets
 from raydd.tuning.studies import Study
-from trainables import base
+from trainables import base, run
 
 NET, TEACHER = "convnet-d1-w4", "convnet-d1-w4-bn"
 
@@ -27,7 +27,7 @@ def clean() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-    base._workbench.clear()
+    run._workbench.clear()
     tasks._jobs.clear()
 
 
@@ -64,7 +64,7 @@ def test_stored_labels_are_recorded_once_an_evaluation_for_the_studys_epochs(
         return original(*arguments, **named)
 
     monkeypatch.setattr(relabel, "replay_logits", counting)
-    trial = base.DistillTrainable({"study": str(study.folder), "number": 0})
+    trial = base.DistillTrainable({"study": str(study.folder), "number": 0, "session": 1})
     rows = [trial.step()]
     while not rows[-1]["done"]:
         rows.append(trial.step())
@@ -72,6 +72,7 @@ def test_stored_labels_are_recorded_once_an_evaluation_for_the_studys_epochs(
     # the initial images, the two ids that the rung at a third waits for, and the end
     assert [row["progress"] for row in rows if row["evaluated"]] == [0.0, 0.5, 1.0]
     assert recorded == [3, 3, 3]
+    study.trial_files(0).publish()
     made = DistilledSet.load(study.trial_folder(0) / "distilled.safetensors")
     assert (made.label_kind, made.recipe["net"], made.recipe["temperature"]) == ("stored", NET, 12.0)
     assert tuple(made.replay.shape) == (3, 40, 10)
@@ -83,4 +84,4 @@ def test_a_trial_stops_where_the_teacher_is_not_the_one_that_was_written_down(tm
     records = files.read_json(study.folder / "assets.json")
     files.write_json(study.folder / "assets.json", [{**records[0], "sha256": "ab" * 32}])
     with pytest.raises(ArtifactError, match="and the study began with abababababab; bring the old one back"):
-        base.DistillTrainable({"study": str(study.folder), "number": 0})
+        base.DistillTrainable({"study": str(study.folder), "number": 0, "session": 1})

@@ -66,7 +66,7 @@ def run(search, values, outcome="complete"):
 
 def test_trial_0_is_the_default_and_points_come_in_order(tmp_path):
     search = searcher(tmp_path)
-    assert search.suggest("a") == {"study": str(tmp_path), "number": 0}
+    assert search.suggest("a") == {"study": str(tmp_path), "number": 0, "session": 0}
     search.suggest("b")
     search.suggest("c")
     assert drawn(tmp_path, 0) == {
@@ -136,6 +136,9 @@ def test_after_the_last_trial_it_says_finished(tmp_path):
     search.suggest("a")
     search.suggest("b")
     assert search.left() == 0
+    assert search.suggest("c") is None  # while trials run, somebody may ask for more
+    for number, name in enumerate("ab"):
+        search.on_trial_complete(name, result(number, 0.5, outcome="complete"))
     assert search.suggest("c") == Searcher.FINISHED
 
 
@@ -149,7 +152,7 @@ def test_a_new_searcher_continues_unfinished_trials_first_and_asks_for_no_more_t
     second = searcher(tmp_path, trials=4)
     assert second.left() == 3
     numbers = []
-    while (config := second.suggest(str(len(numbers)))) != Searcher.FINISHED:
+    while isinstance(config := second.suggest(str(len(numbers))), dict):
         numbers.append(config["number"])
     assert numbers == [0, 2, 3]
     assert drawn(tmp_path, 2) == before

@@ -3,6 +3,7 @@ import pytest
 from raydd import config as configuration
 from raydd import files
 from raydd.errors import StudyError
+from raydd.storage.trial import Checkpoint
 from raydd.tuning.studies import Study
 
 
@@ -16,9 +17,11 @@ def write_trial(study, number, accuracies, outcome=None, why=""):
     values = {"lr_img": 1.0 + number, "net": "convnet"}
     drawn = {"number": number, "source": "model", "searched": {"lr_img": values["lr_img"]}, "values": values}
     files.write_json(folder / "hyperparameters.json", {**drawn, "iterations": 10, "seed": 0})
+    attempt = study.trial_files(number).claim()
+    attempt.begin(None, {})
     for iteration, accuracy in enumerate(accuracies):
         row = {"iteration": iteration, "evaluated": 1, "val_accuracy": accuracy, "val_accuracy_std": 0.01}
-        files.append_jsonl(folder / "history.jsonl", {**row, "attempt": 1, "seconds": 2.0 * iteration})
+        attempt.report({**row, "attempt": 1, "seconds": 2.0 * iteration})
     if outcome:
         study.write_end(number, outcome, why)
 
@@ -80,9 +83,9 @@ def test_the_best_trial_is_the_best_complete_one_and_ties_go_to_the_lowest_numbe
 def test_seconds_are_summed_over_attempts(tmp_path):
     study = create(tmp_path)
     write_trial(study, 0, [0.1, 0.2])
-    files.append_jsonl(
-        study.trial_folder(0) / "history.jsonl", {"iteration": 2, "attempt": 2, "seconds": 5.0}
-    )
+    second = study.trial_files(0).claim()
+    second.begin(Checkpoint(study.folder, 1, 1), {})
+    second.report({"iteration": 2, "attempt": 2, "seconds": 5.0})
     assert study.trial(0).seconds == 7.0
 
 

@@ -44,7 +44,9 @@ def study(tmp_path):
         drawn = {"number": number, "source": "model", "searched": {"lr_img": 1.0}, "values": {"lr_img": 1.0}}
         files.write_json(folder / "hyperparameters.json", {**drawn, "iterations": 4, "seed": 0})
         row = {"iteration": 4, "evaluated": 1, "val_accuracy": accuracy, "val_accuracy_std": 0.0}
-        files.append_jsonl(folder / "history.jsonl", {**row, "attempt": 1, "seconds": 1.0})
+        attempt = study.trial_files(number).claim()
+        attempt.begin(None, {})
+        attempt.report({**row, "attempt": 1, "seconds": 1.0})
         study.write_end(number, "complete", "")
     return study
 

@@ -1,0 +1,80 @@
+"""Why a trial failed, and whether trying again makes sense.
+
+Kinds: `memory`, of the device, the host, or as Ray's memory monitor saw it; `disk`, which is full; `lost`, when a
+worker or its node died; `error`, everything else, which would happen again.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from raydd.errors import RayddError
+
+RETRIES: Mapping[str, int] = {"memory": 1, "lost": 3, "error": 0}
+"""Further attempts of a trial that gets no farther; one that got farther since has them all again."""
+
+MEMORY = re.compile(
+    r"out of memory|OutOfMemory|can't allocate memory|not enough memory|Cannot allocate memory|MemoryError|"
+    r"bad_alloc|memory monitor|low on memory|CUBLAS_STATUS_ALLOC_FAILED"
+)
+LOST = re.compile(
+    r"ActorDied|ActorUnavailable|WorkerCrashed|NodeDied|worker died|actor died|node .*died|preempt", re.I
+)
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?")
+
+
+def kind_of(error: BaseException) -> str:
+    """The kind of an error that was raised."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "disk"
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return "memory"
+    if isinstance(error, RayddError):
+        return "error"
+    if isinstance(error, RuntimeError) and MEMORY.search(f"{type(error).__name__} {error}"):
+        return "memory"
+    if "No space left on device" in str(error):  # safetensors raises an error of its own
+        return "disk"
+    return "error"
+
+
+def kind_of_text(text: str) -> str:
+    """The kind of a failure of which only Ray's message is left."""
+    if MEMORY.search(text):
+        return "memory"
+    return "lost" if LOST.search(text) else "error"
+
+
+def sentence(error: BaseException) -> str:
+    """One line about an error that was raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else ""
+    if isinstance(error, RayddError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def verdict(failures: Sequence[Mapping[str, Any]], iteration: int) -> Mapping[str, Any] | None:
+    """The failure that a trial gives up on, or None where it is worth another attempt.
+
+    Args:
+        failures: of earlier attempts, oldest first: `kind`, `why`, and `iteration`, which the attempt began at.
+        iteration: that the next attempt would begin at.
+    """
+    if not failures:
+        return None
+    last = failures[-1]
+    in_vain = 0
+    for failure in reversed(failures):
+        if failure["kind"] != last["kind"] or failure["iteration"] != iteration:
+            break
+        in_vain += 1
+    return last if in_vain > RETRIES.get(last["kind"], 0) else None
+
+
+def reason(kind: str, why: str) -> str:
+    """What two failures have in common that have the same cause: the sentence without its numbers."""
+    return f"{kind}: {_NUMBERS.sub('#', why)}"

@@ -1,0 +1,315 @@
+"""`TrialRun`: one attempt of one trial, from report to report, with checkpoints on the way.
+
+A trial is its folder: `hyperparameters.json` says what to run, and the attempts before this one have left their
+checkpoints there (`raydd.storage.TrialFiles`). Whoever runs it, it gives the same images, bit for bit on a CPU,
+as often as it may be cut off on the way.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import resource
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raydd import devices, failures, files, jobs, stopping
+from raydd.cadence import MEASURE, Cadence, thousandths
+from raydd.config import StudyConfig
+from raydd.errors import TrialDiverged
+from raydd.evaluation import evaluate
+from raydd.jobs import Job
+from raydd.storage.stop_sign import REPORT, StopSign
+from raydd.storage.trial import TrialFiles
+
+SINCE = ("sums", "steps", "images", "worked", "before")
+"""What is added up from report to report, and the progress before the last iteration."""
+
+SNAPSHOT_SECONDS = 300.0  # reports may be hours apart; what a crash costs must not be
+
+# One study per worker process: a reused actor finds its data, assets and compiled kernels again.
+_workbench: dict[str, tuple[StudyConfig, Job]] = {}
+
+
+def workbench(folder: Path) -> tuple[StudyConfig, Job]:
+    """Configuration and job of the study in `folder`, opened once per process."""
+    key = str(folder)
+    if key not in _workbench:
+        # Read here rather than through raydd.tuning, which stands on the same floor.
+        from raydd import config as configuration
+
+        config = configuration.build(configuration.read_yaml(folder / "study.yaml"))
+        devices.prepare_process(config.resources.cpus_per_trial)
+        share = config.resources.gpus_per_trial
+        if 0 < share < 1:
+            torch.cuda.set_per_process_memory_fraction(share)
+        measured = files.read_json(folder / "measured.json")
+        data = jobs.load_of_study(config.data, folder)
+        job = jobs.open_job(config, data, asset_root=folder.parents[1] / "assets", measured=measured)
+        _workbench.clear()
+        _workbench[key] = (config, job)
+    return _workbench[key]
+
+
+class Superseded(Exception):
+    """Another worker has taken the trial over; what this one does counts no more."""
+
+
+class TrialRun:
+    """An attempt at trial `number` of the study in `study`; it supersedes all attempts before it.
+
+    Args:
+        study: the study's folder.
+        number: the trial.
+        session: of the driver that asked for it.
+        folder: of the trial's files; None is the study's own. `hyperparameters.json` is read in the study's.
+    """
+
+    def __init__(self, study: Path, number: int, *, session: int = 0, folder: Path | None = None) -> None:
+        self.study, self.number, self.session = study, number, session
+        own = study / "trials" / str(number)
+        self.files = TrialFiles(folder or own)
+        self.attempt = self.files.claim()
+        self.drawn = files.read_json(own / "hyperparameters.json")
+        self.stop_sign = StopSign(study)
+        self.accuracy, self.accuracy_std = math.nan, math.nan
+        self.iteration, self.progress = 0, 0.0
+        self.started = self.written = time.perf_counter()
+        self.replay: dict[str, Any] | None = None
+        self.fresh, self.before = True, 0.0
+        self.sums: dict[str, float] = {}
+        self.steps, self.images, self.worked = 0, 0, 0.0
+        self.checkpoint_mb, self.checkpoint_seconds = math.nan, math.nan
+        try:
+            self._open()
+        except Exception as error:
+            self.failed(error)
+            raise
+
+    def _open(self) -> None:
+        self.config, self.job = workbench(self.study)
+        self.job.check_assets(self.study)
+        method, context = self.job.method, self.job.context
+        self.hyperparameters = jobs.resolve(method, context, self.drawn["values"])
+        search = self.config.search
+        self.cadence = Cadence.of(
+            method.total_iterations(context, self.hyperparameters.model_dump()),
+            scheduler=search.scheduler,
+            reduction_factor=search.reduction_factor,
+            progress_floor=method.progress_floor,
+        )
+        self.distiller = self.job.distiller(self.drawn["values"], int(self.drawn["seed"]))
+        self._continue()
+        self.iteration, self.progress = self.distiller.iteration, self.distiller.progress
+
+    def failed(self, error: BaseException) -> None:
+        """Note why this attempt ended."""
+        kind, why = failures.kind_of(error), failures.sentence(error)
+        self.attempt.failed(kind, why, traceback.format_exc())
+
+    def next_report(self) -> dict[str, Any]:
+        """Run to the next milestone: a report, a rung, the end, or where it is asked to stop.
+
+        Raises:
+            Superseded: another worker has taken the trial over.
+        """
+        if self.replay is not None:
+            # The driver may have died before it saw the last report; telling it twice is harmless.
+            row, self.replay = self.replay, None
+            return row
+        try:
+            return self._told(self._advance())
+        except TrialDiverged as error:
+            row = {**self._row({}), "outcome": "diverged", "why": str(error), "done": True}
+            self.attempt.report(row)
+            return row
+        except stopping.Stopped:
+            return {**self._row({}), **self._ending(self._sign() or {"why": ""})}
+
+    def _told(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Write a report down, before anybody hears of it."""
+        self._leave_if_superseded()
+        self.attempt.report(row)
+        self._snapshot()
+        self.attempt.reported(self.distiller.iteration, row)
+        sign = self._sign()
+        if sign is not None and not row["done"]:
+            return {**row, **self._ending(sign)}
+        return row
+
+    def _ending(self, sign: Mapping[str, str]) -> dict[str, Any]:
+        by_hand = self.stop_sign.read(self.number) is not None
+        return {"outcome": "pruned" if by_hand else "interrupted", "why": sign["why"], "done": True}
+
+    def _sign(self) -> dict[str, str] | None:
+        return self.stop_sign.read(self.number) or self.stop_sign.read()
+
+    def _asked_to_stop(self) -> bool:
+        self._leave_if_superseded()
+        sign = self._sign()
+        return sign is not None and sign["mode"] != REPORT
+
+    def _leave_if_superseded(self) -> None:
+        if self.attempt.superseded():
+            raise Superseded(
+                f"trial {self.number} was taken over by a later attempt than {self.attempt.number}"
+            )
+
+    def _advance(self) -> dict[str, Any]:
+        """Up to the next milestone; raises `Stopped` behind a checkpoint."""
+        whole = self.job.context.classes * self.job.context.ipc
+        with stopping.asking(self._asked_to_stop):
+            if self.fresh:
+                self.fresh = False
+                return self._evaluated({}, rung=0, rate=math.nan)
+            while (milestone := self._milestone()) is None:
+                try:
+                    stopping.check()
+                except stopping.Stopped:
+                    self._snapshot()
+                    raise
+                with stopping.not_asking():  # a step that is cut off leaves no state to go on from
+                    begun = time.perf_counter()
+                    self.before = self.distiller.progress
+                    self.images += getattr(self.distiller, "images_per_step", whole)
+                    for name, value in self.distiller.step().items():
+                        self.sums[name] = self.sums.get(name, 0.0) + value
+                    self.steps += 1
+                    self.worked += time.perf_counter() - begun
+                self.iteration, self.progress = self.distiller.iteration, self.distiller.progress
+                if time.perf_counter() - self.written > SNAPSHOT_SECONDS:
+                    self._snapshot()
+            done, rung = milestone
+            losses = {name: value / self.steps for name, value in self.sums.items()}
+            rate = self.images / max(self.worked, 1e-9)
+            if done or rung is not None:
+                self._snapshot()  # an evaluation may take longer than all steps since the last one
+                row = self._evaluated(losses, rung=1000 if done else rung or 0, rate=rate)
+            else:
+                row = self._row(losses, rate=rate)
+        self.sums, self.steps, self.images, self.worked = {}, 0, 0, 0.0
+        return row
+
+    def _milestone(self) -> tuple[bool, int | None] | None:
+        """Whether all is done, and the rung that was reached; None between two milestones."""
+        if not self.steps:
+            return None
+        after = self.distiller.progress
+        done, rung = after >= 1.0 - 1e-9, self.cadence.rung_crossed(self.before, after)
+        if done or rung is not None or self.distiller.iteration % self.cadence.report_every == 0:
+            return done, rung
+        return None
+
+    def _evaluated(self, losses: Mapping[str, float], *, rung: int, rate: float) -> dict[str, Any]:
+        settings = self.config.evaluation
+        plain = jobs.unlabelled(self.distiller).with_recipe(
+            protocol=settings.protocol, net=settings.net, epochs=settings.epochs
+        )
+        # Labelled once, for this recipe: stored labels are those of its batches and of its number of epochs.
+        distilled = self.job.labelled(plain, self.hyperparameters)
+        result = evaluate(
+            distilled,
+            self.job.data,
+            net=settings.net,
+            protocol=settings.protocol,
+            epochs=settings.epochs,
+            repeats=settings.repeats,
+            seed=self.config.seed,
+            split="val",
+            device=str(self.job.device),
+            precision=self.job.compute.precision,
+            compiled=self.job.compute.compiled,
+        )
+        self.accuracy, self.accuracy_std = result.mean, result.std
+        folder = self.attempt.folder
+        # The teacher stays in the study's assets, where `load` finds it.
+        distilled.save(folder / "distilled.safetensors", preview=folder / "grid.png", teacher=False)
+        for name, content in self.distiller.pictures().items():
+            files.write_bytes(folder / "pictures" / f"{name}.png", content)
+        row = self._row(losses, evaluated=True, rung=rung, rate=rate)
+        row.update({f"{MEASURE}{name}": value for name, value in self.distiller.measures().items()})
+        if rung == 1000:
+            row.update(outcome="complete", done=True)
+        return row
+
+    def _row(
+        self,
+        losses: Mapping[str, float],
+        *,
+        evaluated: bool = False,
+        rung: int = -1,
+        rate: float = math.nan,
+    ) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "iteration": self.iteration,
+            "progress": self.progress,
+            "progress_thousandths": thousandths(self.progress),
+            "evaluated": int(evaluated),
+            "rung": rung,
+            "val_accuracy": self.accuracy,
+            "val_accuracy_std": self.accuracy_std,
+            "seconds": time.perf_counter() - self.started,
+            "images_per_second": rate,
+            "memory_mb": peak_memory_mb(self.job.device),
+            "checkpoint_mb": self.checkpoint_mb,
+            "checkpoint_seconds": self.checkpoint_seconds,
+            "attempt": self.attempt.number,
+            "outcome": "",
+            "why": "",
+            "kind": "",
+            "done": False,
+            **{f"loss/{name}": value for name, value in losses.items()},
+        }
+
+    def _snapshot(self) -> None:
+        """Leave a checkpoint of this iteration, if there is none."""
+        begun = time.perf_counter()
+        since = {name: getattr(self, name) for name in SINCE}
+        size = self.attempt.checkpoint(self.distiller.iteration, self.distiller.state_dict(), since)
+        self.written = time.perf_counter()
+        if size:
+            self.checkpoint_mb, self.checkpoint_seconds = size / 2**20, self.written - begun
+
+    def _continue(self) -> None:
+        """Go on from the farthest checkpoint that can be read, and say so."""
+        origin = None
+        for found in self.files.checkpoints():
+            try:
+                saved = found.load()
+            except Exception:  # a damaged checkpoint must cost its iterations, not the trial
+                continue
+            self.distiller.load_state_dict(saved["state"])
+            self.fresh, self.replay, origin = False, saved["report"], found
+            if self.replay is None:
+                for name in SINCE:
+                    setattr(self, name, saved["since"][name])
+            break
+        facts = {
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "session": self.session,
+            "iteration": self.distiller.iteration,
+        }
+        self.attempt.begin(origin, facts)
+        evaluated = [row for row in [*self.files.history(), self.replay or {}] if row.get("evaluated")]
+        if evaluated:
+            self.accuracy = float(evaluated[-1]["val_accuracy"])
+            self.accuracy_std = float(evaluated[-1]["val_accuracy_std"])
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of this process in MB: allocated GPU memory on CUDA, resident memory otherwise."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
