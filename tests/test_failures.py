@@ -1,0 +1,95 @@
+"""Kinds of failures, and when a trial is tried again."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+import torch
+
+from raydd import failures
+from raydd.errors import ArtifactError
+
+
+def too_much_memory() -> None:
+    torch.empty(2**50, dtype=torch.uint8)
+
+
+def test_an_allocation_that_fails_for_real_is_a_failure_of_memory() -> None:
+    with pytest.raises(RuntimeError) as found:
+        too_much_memory()
+    assert failures.kind_of(found.value) == "memory"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), "disk"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "x"), "disk"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
+        (MemoryError(), "memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "memory"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x"), "error"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "error"),
+        (ArtifactError("the teacher's memory of out of memory"), "error"),
+        (ValueError("x"), "error"),
+    ],
+)
+def test_kinds_of_errors(error: Exception, kind: str) -> None:
+    assert failures.kind_of(error) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.", "lost"),
+        ("ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.", "memory"),
+        (
+            "ray.exceptions.RayTaskError(ValueError): ray::DistillTrainable.train()\nValueError: nothing",
+            "error",
+        ),
+    ],
+)
+def test_kinds_of_what_ray_says(text: str, kind: str) -> None:
+    assert failures.kind_of_text(text) == kind
+
+
+def failed(*kinds: str, at: int = 0) -> list[dict[str, Any]]:
+    return [{"kind": kind, "why": kind, "iteration": at} for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "gives_up"),
+    [
+        ((), False),
+        (("error",), True),
+        (("memory",), False),
+        (("memory", "memory"), True),
+        (("lost",) * 3, False),
+        (("lost",) * 4, True),
+        (("lost", "memory", "lost"), False),
+        (("memory", "lost", "memory"), False),
+    ],
+)
+def test_a_trial_is_tried_again_as_often_as_its_failure_deserves(
+    kinds: tuple[str, ...], gives_up: bool
+) -> None:
+    assert (failures.verdict(failed(*kinds), 0) is not None) == gives_up
+
+
+def test_a_trial_that_got_farther_has_all_its_attempts_again() -> None:
+    assert failures.verdict(failed("memory", "memory", at=3), 9) is None
+    assert failures.verdict([*failed("lost", "lost", at=3), *failed("lost", "lost", at=9)], 9) is None
+
+
+def test_a_reason_is_the_same_whatever_its_numbers() -> None:
+    first = failures.reason("memory", "tried to allocate 20.5 GiB at 0x7f3a")
+    assert first == failures.reason("memory", "tried to allocate 3 GiB at 0x11")
+    assert first != failures.reason("error", "tried to allocate 20.5 GiB at 0x7f3a")
+
+
+def test_a_sentence_is_one_line_with_the_errors_name() -> None:
+    assert failures.sentence(ValueError("one\ntwo")) == "ValueError: one"
+    assert failures.sentence(KeyError()) == "KeyError"
+    assert failures.sentence(ArtifactError("the file x is missing")) == "the file x is missing"
