@@ -49,11 +49,11 @@ def workbench(folder: Path) -> tuple[StudyConfig, Job]:
         config = configuration.build(configuration.read_yaml(folder / "study.yaml"))
         devices.prepare_process(config.resources.cpus_per_trial)
         share = config.resources.gpus_per_trial
-        if 0 < share < 1:
+        if 0 < share < 1 and config.evaluation.device != "cpu":
             torch.cuda.set_per_process_memory_fraction(share)
         measured = files.read_json(folder / "measured.json")
         data = jobs.load_of_study(config.data, folder)
-        job = jobs.open_job(config, data, asset_root=folder.parents[1] / "assets", measured=measured)
+        job = jobs.open_job(config, data, home=folder.parents[1], measured=measured)
         _workbench.clear()
         _workbench[key] = (config, job)
     return _workbench[key]
@@ -71,10 +71,13 @@ class TrialRun:
         number: the trial.
         session: of the driver that asked for it.
         folder: of the trial's files; None is the study's own. `hyperparameters.json` is read in the study's.
+        node: of the cluster that it runs on, as `begun.json` shall say.
     """
 
-    def __init__(self, study: Path, number: int, *, session: int = 0, folder: Path | None = None) -> None:
-        self.study, self.number, self.session = study, number, session
+    def __init__(
+        self, study: Path, number: int, *, session: int = 0, folder: Path | None = None, node: str = ""
+    ) -> None:
+        self.study, self.number, self.session, self.node = study, number, session, node
         own = study / "trials" / str(number)
         self.files = TrialFiles(folder or own)
         self.attempt = self.files.claim()
@@ -137,8 +140,8 @@ class TrialRun:
     def _told(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write a report down, before anybody hears of it."""
         self._leave_if_superseded()
-        self.attempt.report(row)
         self._snapshot()
+        self.attempt.report(row)
         self.attempt.reported(self.distiller.iteration, row)
         sign = self._sign()
         if sign is not None and not row["done"]:
@@ -288,14 +291,16 @@ class TrialRun:
             except Exception:  # a damaged checkpoint must cost its iterations, not the trial
                 continue
             self.distiller.load_state_dict(saved["state"])
-            self.fresh, self.replay, origin = False, saved["report"], found
+            self.replay, origin = saved["report"], found
             if self.replay is None:
                 for name in SINCE:
                     setattr(self, name, saved["since"][name])
+            self.fresh = self.replay is None and not self.steps
             break
         facts = {
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "host": socket.gethostname(),
+            "node": self.node,
             "pid": os.getpid(),
             "session": self.session,
             "iteration": self.distiller.iteration,
