@@ -88,6 +88,7 @@ class TrialRun:
         self.started = self.written = time.perf_counter()
         self.replay: dict[str, Any] | None = None
         self.fresh, self.before = True, 0.0
+        self.saved = -1  # iteration of the newest checkpoint of this attempt
         self.sums: dict[str, float] = {}
         self.steps, self.images, self.worked = 0, 0, 0.0
         self.checkpoint_mb, self.checkpoint_seconds = math.nan, math.nan
@@ -193,8 +194,8 @@ class TrialRun:
             done, rung = milestone
             losses = {name: value / self.steps for name, value in self.sums.items()}
             rate = self.images / max(self.worked, 1e-9)
+            self._snapshot()  # an evaluation may take longer than all steps since the last one
             if done or rung is not None:
-                self._snapshot()  # an evaluation may take longer than all steps since the last one
                 row = self._evaluated(losses, rung=1000 if done else rung or 0, rate=rate)
             else:
                 row = self._row(losses, rate=rate)
@@ -275,6 +276,9 @@ class TrialRun:
 
     def _snapshot(self) -> None:
         """Leave a checkpoint of this iteration, if there is none."""
+        if self.distiller.iteration == self.saved:
+            return
+        self.saved = self.distiller.iteration
         begun = time.perf_counter()
         since = {name: getattr(self, name) for name in SINCE}
         size = self.attempt.checkpoint(self.distiller.iteration, self.distiller.state_dict(), since)
