@@ -17,7 +17,7 @@ DEMO := iid --data digits --ipc 10 --trials 12 --iterations 100 --scheduler none
 DEMO_HOME := raydd-runs
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo test test-unit lint format bench clean help
+.PHONY: setup demo test chaos test-unit lint format bench clean help
 
 setup: $(STAMP)  ## make .venv with everything in it, or reuse it
 
@@ -43,6 +43,9 @@ demo:  ## search IID's hyperparameters on digits and compare the result on test 
 
 test: setup  ## all tests but the slow ones and those that need a GPU
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
+
+chaos: setup  ## kill drivers, workers, nodes, servers and disks of studies at random moments; half an hour and more
+	$(BIN)/python -m pytest -m "slow or integration" -s tests/chaos
 
 test-unit: setup  ## the tests that need neither Ray nor MLflow: seconds
 	$(BIN)/python -m pytest

@@ -12,7 +12,7 @@ from raydd import config as configuration
 from raydd.data import DataSplits, load_data
 from raydd.devices import Compute
 from raydd.evaluation import Evaluation
-from raydd.storage import AssetStore, DistilledSet
+from raydd.storage import AssetStore, DistilledSet, assets
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,8 @@ def distill(
         precision: `fp32`, `mixed` or `bf16`, see `raydd.devices.Compute`.
         compile: `on`, `off`, or `auto`: whether networks are compiled, which `auto` decides by the length of
             the run.
-        home: folder whose `assets` are shared with studies; None is `RAYDD_HOME` or `./raydd-runs`.
+        home: folder whose `assets` are shared with studies, unless `RAYDD_ASSETS` names another folder of assets;
+            None is `RAYDD_HOME` or `./raydd-runs`.
         on_step: called after every step with (iteration, the last one's number, loss terms).
         on_message: called with a line about how networks are computed, and about slow work, such as training
             a pool of networks.
@@ -74,11 +75,11 @@ def distill(
     work = workload.assets(chosen, context, data) + workload.distillation(chosen, context, values)
     compute = _compute(where, precision, compile, work, on_message)
     context = replace(context, compiled=compute.compiled)
-    root = files.absolute(home or configuration.default_home()) / "assets"
-    assets = AssetStore(root, data, compute, banked=False)  # nobody else would read what one run computes
+    root = assets.root(home or configuration.default_home(), configuration.default_assets())
+    store = AssetStore(root, data, compute, banked=False)  # nobody else would read what one run computes
     for spec in chosen.assets(context):
-        assets.get(spec, on_message)
-    distiller = chosen.distiller(model, context, data, assets, seed, where)
+        store.get(spec, on_message)
+    distiller = chosen.distiller(model, context, data, store, seed, where)
     iterations = chosen.total_iterations(context, values)
     while distiller.progress < 1.0 - 1e-9:
         losses = distiller.step()

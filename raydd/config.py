@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
 from raydd import compiling, files
 from raydd.errors import ConfigError, unknown
 
+LOCAL = "local"
+INSTALLED = "installed"  # where workers have raydd from, if it is not a wheel
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+AUTO = "auto"
 
 Scalar = bool | int | float | str
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -41,6 +44,11 @@ def _absolute(path: str) -> str:
 def default_home() -> str:
     """Where studies live: `RAYDD_HOME`, else `./raydd-runs`."""
     return os.environ.get("RAYDD_HOME") or "raydd-runs"
+
+
+def default_assets() -> str | None:
+    """Folder of assets that several homes share: `RAYDD_ASSETS`; None is `assets` in the home."""
+    return os.environ.get("RAYDD_ASSETS") or None
 
 
 def default_data_root() -> str:
@@ -175,20 +183,63 @@ class ResourcesConfig(Part):
 
     Attributes:
         cpus_per_trial: CPUs, which are also the trial's threads.
-        gpus_per_trial: share of a GPU; 0 runs on the CPU.
-        address: None starts a Ray on this machine; otherwise the address of a running cluster.
+        gpus_per_trial: share of a GPU; 0 runs on the CPU; `auto` measures a trial before the launch and takes the
+            smallest share that holds it, 0 on a machine without a GPU.
+        address: None, or `local`, starts a Ray on this machine; otherwise HOST:PORT of a running cluster's head, or
+            `auto`: the one that RAY_ADDRESS names, or that runs on this machine.
+        code: where workers have raydd from: `installed`, or a wheel that is sent to them.
+        assets: folder of assets that several homes share; None is `assets` in the home. It is saved, so that every
+            node and every resume looks where the study began.
     """
 
     cpus_per_trial: Positive = 1
+    # A number for all who read it: `auto` becomes one in `raydd.tuning.prepare`, before anything else is looked at.
     gpus_per_trial: Annotated[float, Field(ge=0.0)] = 0.0
     address: str | None = None
+    code: str = INSTALLED
+    assets: str | None = Field(default_factory=default_assets)
 
-    @field_validator("gpus_per_trial")
+    @field_validator("address")
     @classmethod
-    def _whole_above_one(cls, value: float) -> float:
-        if value > 1 and value != int(value):
+    def _here_is_none(cls, value: str | None) -> str | None:
+        return None if value == LOCAL else value
+
+    @field_validator("code")
+    @classmethod
+    def _code_absolute(cls, value: str) -> str:
+        if value != INSTALLED and not value.endswith(".whl"):
+            raise ValueError(f"must be {INSTALLED} or the path of a .whl file")
+        return value if value == INSTALLED else _absolute(value)
+
+    @field_validator("assets")
+    @classmethod
+    def _assets_absolute(cls, value: str | None) -> str | None:
+        return None if value is None else _absolute(value)
+
+    @field_validator("gpus_per_trial", mode="wrap")
+    @classmethod
+    def _share_or_auto(cls, value: Any, read: Callable[[Any], float]) -> Any:
+        if value == AUTO:
+            return AUTO
+        try:
+            share = read(value)
+        except pydantic.ValidationError:
+            if isinstance(value, str):
+                raise ValueError("must be a number or auto") from None
+            raise
+        if share > 1 and share != int(share):
             raise ValueError("must be at most 1 or a whole number, because Ray splits single GPUs only")
+        return share
+
+    @field_serializer("gpus_per_trial")
+    def _share_as_it_is(self, value: Any) -> Any:
         return value
+
+    @property
+    def measures_share(self) -> bool:
+        """Whether `gpus_per_trial` is still to be measured."""
+        share: Any = self.gpus_per_trial
+        return bool(share == AUTO)
 
 
 class BudgetConfig(Part):

@@ -15,7 +15,7 @@ from raydd.data import DataSplits, load_data
 from raydd.devices import Compute
 from raydd.errors import ArtifactError, ConfigError, DataError, SpaceError, unknown
 from raydd.registry import Context, Distiller, Method, Scalar
-from raydd.storage import AssetStore
+from raydd.storage import AssetStore, assets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,13 +215,14 @@ def open_job(
     config: StudyConfig,
     data: DataSplits,
     *,
-    asset_root: Path,
+    home: Path,
     device: torch.device | None = None,
     measured: Mapping[str, float] | None = None,
 ) -> Job:
     """The job of a study on already loaded data.
 
-    Networks are compiled where the study says `on`; `auto` was decided when the study began.
+    Networks are compiled where the study says `on`; `auto` was decided when the study began. `home` is where the
+    study's home lies now, with the target banks, and the assets unless several homes share them.
     """
     method = registry.get(config.method)
     context = context_of(
@@ -238,4 +239,5 @@ def open_job(
     if device is None:
         device = devices.resolve("cpu" if config.resources.gpus_per_trial == 0 else config.evaluation.device)
     compute = Compute(device, context.precision, context.compiled)
-    return Job(method, data, context, AssetStore(asset_root, data, compute), compute)
+    store = AssetStore(assets.root(home, config.resources.assets), data, compute, home=home)
+    return Job(method, data, context, store, compute)

@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Within a floor a room may import what stands to its left, so that no two ever import each other.
 FLOORS = [
-    ["errors", "seeding", "normalisation", "files", "vision", "devices", "wording", "compiling", "measures"],
+    [
+        *("errors", "seeding", "normalisation", "files", "vision", "devices", "wording", "compiling"),
+        *("measures", "failures", "stopping"),
+    ],
     ["registry", "nets", "search_spaces"],
     ["config", "formation", "data"],
     ["augment", "training", "storage"],

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 
 from raydd import failures
@@ -43,7 +44,7 @@ class DistillTrainable(tune.Trainable):
             self.ending = ending(number, iteration, "failed", last["kind"], last["why"])
             return
         try:
-            self.trial_run = TrialRun(study, number, session=session)
+            self.trial_run = TrialRun(study, number, session=session, node=node_id())
         except Exception as error:
             if failures.kind_of(error) != "disk":
                 raise
@@ -75,6 +76,11 @@ class DistillTrainable(tune.Trainable):
                 )
             self.trial_run.failed(error)
             raise
+
+
+def node_id() -> str:
+    """The Ray node that this process runs on; empty without Ray."""
+    return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""
 
 
 def ending(number: int, iteration: int, outcome: str, kind: str, why: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from raydd.storage.trial import TrialFiles
 SINCE = ("sums", "steps", "images", "worked", "before")
 """What is added up from report to report, and the progress before the last iteration."""
 
+CHECKPOINT_SECONDS = 5.0  # reports may follow each other faster than a disk takes checkpoints
 SNAPSHOT_SECONDS = 300.0  # reports may be hours apart; what a crash costs must not be
 
 # One study per worker process: a reused actor finds its data, assets and compiled kernels again.
@@ -141,9 +142,11 @@ class TrialRun:
     def _told(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write a report down, before anybody hears of it."""
         self._leave_if_superseded()
-        self._snapshot()
+        if row["evaluated"]:
+            self._snapshot()
         self.attempt.report(row)
-        self.attempt.reported(self.distiller.iteration, row)
+        if self.saved == self.distiller.iteration:
+            self.attempt.reported(self.saved, row)
         sign = self._sign()
         if sign is not None and not row["done"]:
             return {**row, **self._ending(sign)}
@@ -194,7 +197,9 @@ class TrialRun:
             done, rung = milestone
             losses = {name: value / self.steps for name, value in self.sums.items()}
             rate = self.images / max(self.worked, 1e-9)
-            self._snapshot()  # an evaluation may take longer than all steps since the last one
+            # An evaluation may take longer than all steps since the last one.
+            if done or rung is not None or time.perf_counter() - self.written >= CHECKPOINT_SECONDS:
+                self._snapshot()
             if done or rung is not None:
                 row = self._evaluated(losses, rung=1000 if done else rung or 0, rate=rate)
             else:

@@ -17,16 +17,28 @@ BAD_INPUT, INTERRUPTED = 2, 130
 # One line each, written here so that `raydd --help` imports no verb.
 VERBS = {
     "search": "Search a method's hyperparameters and confirm the best ones on test data.",
-    "resume": "Go on with a study that was stopped.",
+    "resume": "Go on with a study that was stopped, or ask it for more trials or hours.",
+    "extend": "The same as resume.",
+    "add": "Let a setting of your own be the next trial of a study.",
+    "rerun": "Run one trial anew and compare it bit for bit with the study's.",
     "confirm": "Re-rank and report a study again, or with more seeds.",
     "init": "Write a commented study.yaml to start from.",
+    "list": "List all studies of a home with their state, accuracy and size.",
+    "status": "Say where a study stands: who runs it, its trials, its cost, what failed.",
     "show": "Show a study's trials as a table, or one trial in detail.",
+    "logs": "Tell what happened to a study or a trial, in order.",
     "ui": "Open a study in the MLflow UI, on this machine only.",
+    "stop": "Ask a running study, or one of its trials, to stop.",
+    "rm": "Delete a study.",
+    "gc": "Show what lies in a home, and delete what nobody needs.",
     "distill": "Distil one set with given hyperparameters.",
     "evaluate": "Train networks on a distilled set and measure their accuracy.",
     "methods": "List the installed methods.",
     "datasets": "List the datasets that have a name.",
 }
+
+# A module is bound to its name in this one, where a builtin would be hidden by it.
+MODULES = {"list": "list_"}
 
 
 class LazyGroup(click.Group):
@@ -40,7 +52,8 @@ class LazyGroup(click.Group):
         """The verb's command, imported now."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"raydd.cli.{cmd_name}"), cmd_name)
+        module = MODULES.get(cmd_name, cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"raydd.cli.{module}"), module)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from raydd import files
-from raydd.errors import ConfigError
+from raydd.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
+    from raydd.tuning import Study
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -43,7 +44,11 @@ FIELDS = {
     "eval_repeats": "evaluation.repeats",
     "cpus_per_trial": "resources.cpus_per_trial",
     "gpus_per_trial": "resources.gpus_per_trial",
+    "address": "resources.address",
     "tracking_uri": "tracking.uri",
+    "hours": "budget.hours",
+    "gpu_hours": "budget.gpu_hours",
+    "patience": "budget.patience",
 }
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -127,6 +132,42 @@ def pairs(option: str, texts: Sequence[str], problems: list[str]) -> dict[str, s
         else:
             found[name.strip()] = value.strip()
     return found
+
+
+def hyperparameters(texts: Sequence[str]) -> dict[str, Any]:
+    """The values of `--hp NAME=VALUE`.
+
+    Raises:
+        ConfigError: every text that is not of that form.
+    """
+    problems: list[str] = []
+    found = {name: parse_value(text) for name, text in pairs("--hp", texts, problems).items()}
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def trial_number(study: Study, trial: str) -> int:
+    """A trial as people name it: its number, `best` or `default`.
+
+    Raises:
+        StudyError: something else, or there is no best one yet.
+    """
+    if trial == "default":
+        return 0
+    if trial == "best":
+        best = study.best()
+        if best is None:
+            raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no best one")
+        return best.number
+    if not trial.isdigit():
+        raise StudyError(f"trial {trial!r} of study {study.name!r} must be a number, 'best' or 'default'")
+    return int(trial)
+
+
+def words(text: str) -> list[str]:
+    """The parts of `a,b`, without empty ones."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def is_file_name(source: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from raydd.tuning import StudyResult
 
@@ -48,6 +48,23 @@ def _plain(value: Any) -> Any:
 def emit_json(value: Any) -> None:
     """Print `value` as indented JSON; NaN and infinities become null."""
     click.echo(json.dumps(_plain(value), indent=2, default=str))
+
+
+def beside(as_json: bool) -> Console | None:
+    """Where a verb's messages go: with `--json` to stderr, so that stdout holds the JSON and nothing else."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False, markup=False) if as_json else None
+
+
+def forecast(found: Mapping[str, Any], as_json: bool) -> None:
+    """Print what a dry run found."""
+    if as_json:
+        emit_json(found)
+    else:
+        from raydd.report import forecast
+
+        show(*forecast.render(found))
 
 
 def study_arguments(name: str, home: str) -> str:

@@ -25,7 +25,7 @@ def ui(name: str, port: int | None, no_browser: bool, home: str | None) -> None:
     import webbrowser
 
     from raydd.tuning import Study
-    from raydd.tuning.store_uri import scheme, ui_command, ui_url
+    from raydd.tuning.store_uri import restored, scheme, ui_command, ui_url
 
     study = Study.open(options.home_folder(home), name)
     links = study.links()
@@ -39,7 +39,7 @@ def ui(name: str, port: int | None, no_browser: bool, home: str | None) -> None:
         return
     port = _port(port)
     address = ui_url(links["experiment_id"], links["run_id"], port)
-    _serve(ui_command(links["uri"], port), port, address, browser=not no_browser)
+    _serve(ui_command(restored(links["uri"]), port), port, address, browser=not no_browser)
 
 
 def _is_free(port: int) -> bool:

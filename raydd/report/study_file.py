@@ -18,6 +18,7 @@ from rich.text import Text
 from raydd import wording
 from raydd.config import StudyConfig
 from raydd.report.plain import plain
+from raydd.tuning.studies import without_password
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 WIDTH = 110
 # Differ from machine to machine, or are found when the study starts: shown, but left to the environment.
-COMMENTED = {"name", "home", "data.root", "tracking.uri"}
+COMMENTED = {"name", "home", "data.root", "resources.assets", "tracking.uri"}
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -46,7 +47,7 @@ def render(
         "# Start it with `raydd search FILE`; flags of `raydd search` win over this file. Any line may be left out.",
         "",
     ]
-    lines += _fields(config, "")
+    lines += _fields(without_password(config), "")
     explained = [f"  # {line}".rstrip() for line in _hyperparameters(method, context, distributions)]
     section = lines.index("search:") + 1
     return "\n".join([*lines[:section], *explained, "", *lines[section:], ""])

@@ -46,6 +46,17 @@ _digests: dict[str, str] = {}
 """Digest of the weights of the first network, by the sha256 of its asset's file."""
 
 
+def root(home: str | Path, named: str | Path | None) -> Path:
+    """The folder of all assets; the one place that decides it.
+
+    Args:
+        home: folder of all studies.
+        named: a folder that several homes share: of a study its `resources.assets`, otherwise what
+            `raydd.config.default_assets` says; None is `assets` in the home.
+    """
+    return absolute(named) if named else absolute(home) / "assets"
+
+
 class AssetStore:
     """Folders `<root>/<kind>-<key>/{model.safetensors, asset.json}`, one an asset.
 
@@ -56,19 +67,27 @@ class AssetStore:
         root: folder of all assets; made when the first one is written.
         data: what to train on.
         compute: where and how to train, and where the networks are returned.
-        banked: whether distillations keep target banks beside the assets, which pays where several share them.
+        banked: whether distillations keep target banks, which pays where several share them.
+        home: folder that the banks lie in; None is the one that `root` lies in.
     """
 
-    def __init__(self, root: Path, data: DataSplits, compute: Compute, banked: bool = True) -> None:
-        self.root = Path(root)
+    def __init__(
+        self,
+        root: Path,
+        data: DataSplits,
+        compute: Compute,
+        banked: bool = True,
+        home: Path | None = None,
+    ) -> None:
+        self.root, self.home = Path(root), home or Path(root).parent
         self.data = data
         self.compute = compute
         self.banked = banked
 
     @property
     def bank(self) -> Path | None:
-        """Folder of the target banks, beside the assets; None where there shall be none."""
-        return self.root.parent / "bank" if self.banked else None
+        """Folder of the target banks, the home's own also where assets are shared; None where there shall be none."""
+        return self.home / "bank" if self.banked else None
 
     def facts(self, spec: AssetSpec) -> dict[str, Any]:
         """Everything that the weights depend on; the asset's key is the digest of it."""

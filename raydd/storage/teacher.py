@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from raydd import config as configuration
 from raydd import nets
+from raydd.errors import ConfigError
+from raydd.files import absolute
 from raydd.nets import Network
 from raydd.storage.weights import MODEL, load_into, member, weights_digest
 
@@ -63,12 +67,14 @@ class Teacher:
 
 
 def find(facts: Mapping[str, Any], file: Path, home: str | Path | None = None) -> Teacher | None:
-    """The teacher of a set: `assets/<asset>/model.safetensors` in any folder above the file, or in a home.
+    """The teacher of a set: `assets/<asset>/model.safetensors` in any folder above the file, or in a home, or
+    `<asset>/model.safetensors` in a folder that homes share: the one of the study that the file lies in, or
+    `RAYDD_ASSETS`.
 
     Args:
         facts: see `Teacher`.
         file: the set's.
-        home: a folder of studies that is looked in last; None is none.
+        home: a folder of studies that is looked in too; None is none.
 
     Returns:
         None where no such file is there, or only files with another sha256.
@@ -77,10 +83,22 @@ def find(facts: Mapping[str, Any], file: Path, home: str | Path | None = None) -
     if not ASSET.fullmatch(name):
         return None
     homes = [] if home is None else [Path(home)]
-    for folder in [*file.absolute().parents, *homes]:
-        path = folder / "assets" / name / MODEL
+    above = list(file.absolute().parents)
+    roots = [folder / "assets" for folder in [*above, *homes]]
+    for root in [*roots, *_shared(above)]:
+        path = root / name / MODEL
         if path.is_file():
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() == facts["sha256"]:
                 return Teacher(facts["net"], member(safetensors.torch.load(content), 0), dict(facts))
     return None
+
+
+def _shared(folders: Iterable[Path]) -> list[Path]:
+    """Folders of assets that several homes share: of the study in one of `folders`, and of this process."""
+    named = [configuration.default_assets()]
+    study = next((folder / "study.yaml" for folder in folders if (folder / "study.yaml").is_file()), None)
+    if study is not None:
+        with contextlib.suppress(ConfigError, AttributeError):  # somebody else's file of that name
+            named.append(configuration.read_yaml(study).get("resources", {}).get("assets"))
+    return [absolute(each) for each in named if isinstance(each, str)]

@@ -33,7 +33,6 @@ class Conductor:
     def __init__(self, study: Study, searcher: StudySearcher, budget: Budget, signals: Signals) -> None:
         self.study, self.searcher, self.budget, self.signals = study, searcher, budget, signals
         self.sign = StopSign(study.folder)
-        self.sign.take_down()  # an earlier driver's
         self.abort = AbortRule(study.trials())
         self.hopeless = ""  # why the search is given up, if it is
         self.stopped = ""  # why it stops and can be resumed

@@ -22,7 +22,7 @@ from raydd.distillation import baselines
 from raydd.errors import StageFailed
 from raydd.seeding import derive_seed
 from raydd.storage import DistilledSet
-from raydd.tuning import cluster, tasks
+from raydd.tuning import cluster, frozen, tasks
 from raydd.tuning.arms import Arm, base_arm, compared_steps, main_net, report_arms, report_seeds, trial_arm
 from raydd.tuning.stages import check_assets
 from raydd.tuning.summary import figures, summarise, widest_interval
@@ -87,9 +87,15 @@ def confirm(
 
 def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, Any]:
     """Distil the top trials, trial 0 and the base with fresh seeds, rank them on validation, freeze the winner."""
-    path = study.folder / "confirm" / "winner.json"
-    if path.exists():
-        return files.read_json(path)
+    known = frozen.winner(study)
+    if known is not None:
+        return known
+    earlier = frozen.retire(study)
+    if earlier is not None:
+        progress.message(
+            f"trials have joined since the winner was frozen: it is kept in {earlier}, and the confirmation is made "
+            f"again; test data were read {study.test_readings()} times so far, and that goes on counting"
+        )
     progress.stage("re-rank")
     config = plan.config
     complete = [
@@ -130,11 +136,12 @@ def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, 
     assert best is not None
     ranking = {
         "winner": ranked[0]["trial"],
+        "candidates": frozen.candidates(study),
         "rows": sorted(rows, key=lambda row: (row["label_regime"] != regime, -row["mean"])),
         "seeds": seeds,
         "search_estimate": {"trial": best.number, "val_accuracy": best.val_accuracy},
     }
-    files.write_json(path, ranking)
+    files.write_json(study.folder / "confirm" / frozen.WINNER, ranking)
     return ranking
 
 
@@ -174,7 +181,7 @@ def run_units(
     ]
 
     def submit(task: Callable[..., Any], *arguments: Any) -> Any:
-        options = {**cluster.task_options(config.resources), "max_retries": 1}
+        options = cluster.task_options(config.resources)
         return ray.remote(task).options(**options).remote(study.folder, *arguments)
 
     pending: dict[Any, str] = {}

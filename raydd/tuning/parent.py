@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from raydd import files
 from raydd.tuning import labels
+from raydd.tuning.store_uri import restored
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 
 
 def tracking_uri(config: StudyConfig) -> str:
-    """The study's tracking URI: as configured, else one sqlite file under the home."""
-    return config.tracking.uri or f"sqlite:///{Path(config.home) / 'mlflow.db'}"
+    """The study's tracking URI: as configured, else one sqlite file under the home.
+
+    Raises:
+        TrackingError: it needs a password, which is not saved and has to be given again.
+    """
+    if config.tracking.uri:
+        return restored(config.tracking.uri)
+    return f"sqlite:///{Path(config.home) / 'mlflow.db'}"
 
 
 def artifact_root(config: StudyConfig) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from raydd.data import DataSplits, load_data
 from raydd.errors import ConfigError, SpaceError, StudyError, unknown
 from raydd.registry import Context, Method, Scalar
 from raydd.storage.assets import PUBLIC
-from raydd.tuning import cluster, labels
+from raydd.tuning import cluster, labels, measurement, shares
+from raydd.tuning.measurement import Measured
 from raydd.tuning.searcher import Point
 from raydd.tuning.space import StudySpace
 from raydd.tuning.studies import CONFIG_FILE, Study, taken
+from raydd.wording import size
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Plan:
     points: list[Point]
     notes: list[str]
     why: str = ""  # reason for compiling or not, where that was decided
+    measured: Measured | None = None  # of trial 0, where its share of a GPU was to be found
 
     def lines(self) -> list[str]:
         """What is about to be run, for the person who asked for it."""
@@ -82,12 +85,18 @@ def trial_iterations(method: Method, context: Context, values: Mapping[str, Scal
     return method.total_iterations(context, resolved.model_dump())
 
 
-def prepare(config: StudyConfig) -> Plan:
+def prepare(config: StudyConfig, said: Callable[[str], None] | None = None) -> Plan:
     """Check a study against what is installed, on this disk and in these data; writes nothing but caches.
+
+    Args:
+        config: of the study; a share of a GPU that is `auto` is measured, and a number in the plan.
+        said: told a line before that, because it takes about a minute.
 
     Raises:
         RayddError: one sentence about the first thing that is wrong.
     """
+    if config.resources.measures_share:
+        return with_measured_share(config, said or (lambda line: None))
     method = registry.get(config.method)
     cluster.check(config.resources, config.evaluation.device)
     if config.evaluation.protocol is not None and config.evaluation.protocol not in evaluation.names():
@@ -116,6 +125,41 @@ def prepare(config: StudyConfig) -> Plan:
         stem = re.sub(r"[^a-z0-9._-]+", "-", f"{method.name}-{data.name}-ipc{config.ipc}".lower())[:56]
         return replace(plan, config=plan.config.replace(name=Study.free_name(config.home, stem)))
     return plan
+
+
+def with_measured_share(config: StudyConfig, said: Callable[[str], None]) -> Plan:
+    """The plan of a study whose trials get as much of a GPU as one of them was seen to need.
+
+    Raises:
+        RayddError: see `prepare`; or the trials run elsewhere, or a trial cannot be measured.
+    """
+    import torch
+
+    if config.resources.address is not None:
+        raise ConfigError(
+            "resources.gpus_per_trial: auto measures a trial on this machine, and the trials run on the Ray at "
+            f"{config.resources.address}; give a number"
+        )
+
+    def sharing(given: StudyConfig, share: float) -> StudyConfig:
+        return given.replace(resources={**given.resources.model_dump(), "gpus_per_trial": share})
+
+    if config.evaluation.device == "cpu" or not torch.cuda.is_available():
+        plan = prepare(sharing(config, 0.0))
+        why = "trials run on the CPU" if config.evaluation.device == "cpu" else "there is no GPU here"
+        return replace(plan, notes=[*plan.notes, f"GPUs per trial: 0, because {why}"])
+    plan = prepare(sharing(config, 1.0))
+    said("measuring a trial, to find its share of a GPU")
+    found = measurement.measure(plan.config, plan.points[0].values)
+    share = shares.gpu_share(
+        found.gpu_memory,
+        found.gpu_total,
+        cpus=max(1, devices.available_cpus() // config.resources.cpus_per_trial),
+        gpus=found.gpus,
+        wanted=config.search.concurrency,
+    )
+    note = f"GPUs per trial: {share:g}, because a trial reserved {size(found.gpu_memory)} of {size(found.gpu_total)}"
+    return replace(plan, config=sharing(plan.config, share), notes=[*plan.notes, note], measured=found)
 
 
 def decide_compiling(plan: Plan) -> Plan:

@@ -164,6 +164,28 @@ class StudyRuns:
                 self.close_trial(int(number), "interrupted", "", {})
         self._store().client.set_terminated(run_id, status)
 
+    def close_left_open(self, identity: Mapping[str, str], ends: Mapping[int, tuple[str, str]]) -> list[str]:
+        """Close the runs of a study that still count as running though nobody works on it.
+
+        Args:
+            identity: tags that all of the study's runs have.
+            ends: outcome and reason of trials that have ended; all others were interrupted.
+
+        Returns:
+            Names of the runs that were closed.
+        """
+        self._identity, closed = dict(identity), []
+        for run in list(self._find(" and attributes.status = 'RUNNING'")):
+            number = run.data.tags.get("raydd.trial", "")
+            if number.isdigit():
+                self.children[int(number)] = run.info.run_id
+                outcome, why = ends.get(int(number), ("interrupted", ""))
+                self.close_trial(int(number), outcome, why, {})
+            else:
+                self._store().client.set_terminated(run.info.run_id, "KILLED")
+            closed.append(str(run.info.run_name))
+        return closed
+
     def upload(self, run_id: str, files: Mapping[str, Path]) -> None:
         """Copy files into a run, artifact path to file; missing ones are skipped."""
         for target, file in files.items():

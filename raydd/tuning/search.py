@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd import failures, files, registry
-from raydd.config import default_home
-from raydd.data import load_data
+from raydd import failures, files
 from raydd.errors import StageFailed, StudyError, StudyStopped
 from raydd.storage.provenance import computed
-from raydd.tuning import cluster, confirmation
+from raydd.tuning import cluster, confirmation, extending, preflight
 from raydd.tuning.budget import Budget
 from raydd.tuning.callback import replay
 from raydd.tuning.parent import artifact_root, common_tags, experiment, open_parent, tracking_uri
-from raydd.tuning.plan import Plan, check_compiling, plan_for
+from raydd.tuning.plan import Plan, check_compiling
 from raydd.tuning.provenance import provenance
 from raydd.tuning.searcher import STATES
 from raydd.tuning.signals import Signals
-from raydd.tuning.stages import make_assets, read_measured, search_trials
+from raydd.tuning.stages import make_assets, search_trials
 from raydd.tuning.studies import Study
 from raydd.tuning.tracking import Tracker
 
 if TYPE_CHECKING:
+    from raydd.config import StudyConfig
     from raydd.tuning.progress import Progress
 
 
@@ -54,19 +53,41 @@ def launch(plan: Plan, progress: Progress) -> StudyResult:
         RayddError: the tracking store or the folder cannot be used; nothing has run then.
     """
     config = plan.config
+    preflight.check(config, Path(config.home))  # before anything of the study is made
     Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
     # The id tells apart studies of one name on a shared tracking server.
     facts = {"study_id": secrets.token_hex(8), **provenance(), "computed": computed(plan.context)}
     return run(Study.create(config, facts), plan, progress)
 
 
-def resume(study: Study, progress: Progress) -> StudyResult:
+def resume(study: Study, progress: Progress, more: extending.More | None = None) -> StudyResult:
     """Go on with a study: finished trials stay, interrupted ones continue from their checkpoints.
 
+    Args:
+        study: on disk.
+        progress: the display.
+        more: what is asked for beyond what it was asked for before; written down once all of it is found to be right.
+
     Raises:
-        RayddError: the study is in use, or what it was made from has changed.
+        RayddError: the study is in use, what it was made from has changed, or `more` cannot be had.
     """
-    return run(study, reopen(study), progress)
+    study.lock()
+    try:
+        with extending.turn(study):
+            changed = extending.changes(study, more or extending.More())
+            ended = extending.over(study, changed)
+            if ended is None:
+                plan = replan(study, extending.with_changes(study.config, changed))
+                if changed:
+                    study.extend(changed)
+    except BaseException:
+        study.unlock()
+        raise
+    if ended is not None:
+        study.unlock()
+        code, message = ended
+        return StudyResult(study.name, study.folder, code, study.report(), message)
+    return run(study, plan, progress)
 
 
 def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None) -> StudyResult:
@@ -103,20 +124,18 @@ def reopen(study: Study) -> Plan:
     """
     study.lock()
     try:
-        config = study.config
-        check_compiling(config)
-        data = load_data(config.data, verify=True)
-        known = study.folder / "fingerprint.json"
-        if known.exists() and files.read_json(known) != data.fingerprint:
-            raise StudyError(
-                f"study {study.name!r} was made from other data than {config.data.name} holds now; "
-                "bring the old data back, or start a new study"
-            )
-        plan = plan_for(config, registry.get(config.method), data, read_measured(study))
-        Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
+        return replan(study, study.config)
     except BaseException:
         study.unlock()
         raise
+
+
+def replan(study: Study, config: StudyConfig) -> Plan:
+    """Plan an existing study that is to be run; `config` is its own, with what is asked for."""
+    check_compiling(config)
+    plan = extending.planned(study, config)
+    preflight.check(config, study.folder)
+    Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
     return plan
 
 
@@ -159,8 +178,7 @@ def conduct(
         status = "KILLED"
         code = signals.exit_code if signals.received or isinstance(error, KeyboardInterrupt) else 75
         why = f"stopped: {error}" if str(error) and not signals.received else "interrupted"
-        where = "" if study.home == Path(default_home()).absolute() else f" --home {study.home}"
-        message = f"{why}; `raydd resume {study.name}{where}` goes on where it stopped"
+        message = f"{why}; {extending.again(study)} goes on where it stopped"
     except StageFailed as error:
         message = str(error)
     except OSError as error:
@@ -178,7 +196,8 @@ def close(tracker: Tracker, study: Study, status: str, progress: Progress) -> No
     tracker.close_study(status)
     tracker.close()
     if tracker.links().get("run_id"):
-        files.write_json(study.folder / "tracking.json", tracker.links())
+        whole = status == "FINISHED" and not tracker.problems
+        files.write_json(study.folder / "tracking.json", {**tracker.links(), "whole": whole})
     for problem in tracker.problems:
         progress.warning(f"tracking: {problem}")
     study.unlock()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,14 @@ class StudySearcher(Searcher):
         known = self.optuna.get_trials(deepcopy=False)
         self._write_missing_ends(known)
         self.unfinished = [trial.number for trial in known if trial.state == TrialState.RUNNING]
-        self.points = points[len(known) :]  # points are always the first trials, in this order
+        # Points are always the first trials, in this order: those of a study that is asked for more trials stay
+        # those that it was begun with, though a quarter of its trials may now be more published settings.
+        saved = self.optuna.user_attrs.get("points")
+        if saved is None:
+            self.optuna.set_user_attr("points", [asdict(point) for point in points])
+        else:
+            points = [Point(**point) for point in saved]
+        self.points = points[len(known) :]
         self.added: list[dict[str, Any]] = []  # of which those that were run before are skipped
         self.added_run = sum("added" in trial.user_attrs for trial in known)
         # A trial that waits was enqueued by a driver that died before it asked; `ask` will return it.
@@ -167,7 +174,10 @@ class StudySearcher(Searcher):
         if result is not None:
             self._report(trial, result)
         if outcome == "interrupted":
-            return  # it stays RUNNING in the journal, to be continued as itself
+            # It stays RUNNING in the journal, to be continued as itself. Its worker may have seen the stop sign before
+            # the driver, and a trial that were drawn now would be drawn without what this one is going to tell.
+            self.close("a trial was interrupted")
+            return
         value = float(result["val_accuracy"]) if outcome == "complete" and result else None
         if value is not None and not math.isfinite(value):
             outcome, value = "diverged", None

@@ -97,7 +97,8 @@ def search_trials(
         session=session.number,
     )
     conductor = Conductor(study, searcher, Budget(study, session), signals)
-    conductor.look()
+    if searcher.left():  # a budget that was spent with the last trial stops nothing
+        conductor.look()
     if searcher.left() and not searcher.closed:
         slots = cluster.slots(ray, resources)
         concurrency = min(settings.concurrency or slots, slots)

@@ -13,6 +13,7 @@ from raydd.errors import TrackingError
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 SERVERS = ("http", "https", "databricks")
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+HIDDEN = "***"
 
 _USER_PASSWORD = re.compile(r"(\w://)([^\s/@:'\"]*):([^\s/'\"]*)@")
 _HTTP_TOKEN = re.compile(r"(https?://)[^\s/@:'\"]+@", re.I)
@@ -36,6 +37,32 @@ def redact(text: str) -> str:
             if len(spelling) >= 4:  # a shorter one would be found inside ordinary words
                 text = text.replace(spelling, "***")
     return text
+
+
+def restored(uri: str) -> str:
+    """The address that a study was begun with, from the one that it saved, which has no password in it.
+
+    The password is taken from MLFLOW_TRACKING_URI, where that is the same address. A server may be given
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, instead.
+
+    Raises:
+        TrackingError: none of them is set, or MLFLOW_TRACKING_URI is another address.
+    """
+    if redact(uri) != uri or HIDDEN not in uri:
+        return uri
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if HIDDEN not in given and redact(given) == uri:
+        return given
+    if scheme(uri) in ("http", "https"):
+        named = os.environ.get("MLFLOW_TRACKING_USERNAME") and os.environ.get("MLFLOW_TRACKING_PASSWORD")
+        if named or os.environ.get("MLFLOW_TRACKING_TOKEN"):
+            return re.sub(r"//[^/@]*@", "//", uri)
+    other = f", which is {redact(given)} now," if given else ""
+    login = ", or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" if is_server(uri) else ""
+    raise TrackingError(
+        f"tracking.uri: the password of {uri} is not saved with the study; set MLFLOW_TRACKING_URI{other} to this "
+        f"address with its password{login}"
+    )
 
 
 def scheme(uri: str) -> str:

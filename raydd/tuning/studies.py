@@ -17,7 +17,10 @@ from raydd import config as configuration
 from raydd import files
 from raydd.config import StudyConfig
 from raydd.errors import StudyError, unknown
+from raydd.storage import assets
+from raydd.storage.stop_sign import StopSign
 from raydd.storage.trial import TrialFiles
+from raydd.tuning.store_uri import redact
 
 CONFIG_FILE = "study.yaml"
 EXTENSIONS = "extensions.jsonl"
@@ -85,8 +88,8 @@ class Study:
 
     @property
     def assets(self) -> Path:
-        """Assets shared by all studies of this home."""
-        return self.home / "assets"
+        """Assets that this study shares with all of its home, or with other homes too (`resources.assets`)."""
+        return assets.root(self.home, self.config.resources.assets)
 
     def trial_folder(self, number: int) -> Path:
         """Where trial `number` keeps everything."""
@@ -167,6 +170,7 @@ class Study:
     def create(cls, config: StudyConfig, provenance: Mapping[str, Any]) -> Study:
         """Make the study's folder with `provenance.json` and `study.yaml`, and take its lock.
 
+        No password is written: that of the tracking store is asked for again when the study is resumed.
         `study.yaml` comes last and makes the folder a study: one without it was left over by a crash, and
         is taken over.
 
@@ -181,7 +185,7 @@ class Study:
                 study.unlock()
                 raise StudyError(taken(study.name, study.home))
             files.write_json(study.folder / "provenance.json", provenance)
-            files.write_text(study.folder / CONFIG_FILE, configuration.dump_yaml(config))
+            files.write_text(study.folder / CONFIG_FILE, configuration.dump_yaml(without_password(config)))
         except OSError as error:
             raise StudyError(f"home: {study.home} cannot be written: {error.strerror}") from None
         return study
@@ -196,6 +200,7 @@ class Study:
         if not lock.acquire():
             raise StudyError(f"study {self.name!r} is in use by {self.holder() or 'another process'}")
         self._lock = lock
+        StopSign(self.folder).take_down()  # it was meant for an earlier driver
         files.write_json(self.folder / HOLDER, {"host": socket.gethostname(), "pid": os.getpid()})
 
     def holder(self) -> str:
@@ -298,6 +303,14 @@ class Study:
     def test_readings(self) -> int:
         """How often test data were read for this study."""
         return len(files.read_jsonl(self.folder / "test_ledger.jsonl"))
+
+
+def without_password(config: StudyConfig) -> StudyConfig:
+    """The configuration as it may be shown: the tracking store's address has `***` where its password stood."""
+    uri = config.tracking.uri
+    if uri is None or redact(uri) == uri:
+        return config
+    return config.replace(tracking={**config.tracking.model_dump(), "uri": redact(uri)})
 
 
 def taken(name: str, home: Path) -> str:

@@ -49,7 +49,7 @@ def _open(study: Study, fit: str) -> Job:
     measured_path = study.folder / "measured.json"
     measured = files.read_json(measured_path) if measured_path.exists() else None
     data = jobs.load_of_study(config.data, study.folder, fit)
-    return jobs.open_job(config, data, asset_root=study.assets, measured=measured)
+    return jobs.open_job(config, data, home=study.home, measured=measured)
 
 
 def make_asset(folder: Path, index: int, fit: str = "train") -> dict[str, Any]:

@@ -102,6 +102,46 @@ class Tracker:
                 ) from None
             raise TrackingError(f"cannot use the tracking store {shown}: {_phrase(error)}") from None
 
+    @staticmethod
+    def close_left_open(
+        uri: str,
+        identity: Mapping[str, str],
+        ends: Mapping[int, tuple[str, str]],
+        *,
+        experiment_id: str | None = None,
+    ) -> list[str]:
+        """Close the runs that a driver left open when it was killed; waits until that is written.
+
+        Args:
+            uri: absolute tracking address.
+            identity: tags that all runs of the study have.
+            ends: outcome and reason of trials that have ended; all others were interrupted.
+            experiment_id: where the runs are; None looks into all experiments.
+
+        Returns:
+            Names of the runs that were closed.
+
+        Raises:
+            TrackingError: the store cannot be used.
+        """
+        check(uri)
+        path = sqlite_path(uri)
+        if path is not None and not path.exists():  # MLflow would make a new one
+            raise TrackingError(f"cannot use the tracking store {redact(uri)}: there is no such file")
+        _answers(uri)
+        try:
+            client = _client(uri)
+            from mlflow import entities
+
+            places = [experiment_id] if experiment_id else _experiments(client)
+            closed: list[str] = []
+            for place in places:
+                runs = StudyRuns(functools.partial(Connection, client, entities, place), lambda said: None)
+                closed += runs.close_left_open(identity, ends)
+            return closed
+        except Exception as error:
+            raise TrackingError(f"cannot use the tracking store {redact(uri)}: {_phrase(error)}") from None
+
     def open_study(
         self,
         name: str,
@@ -244,6 +284,18 @@ def _experiment(client: MlflowClient, name: str, location: str | None) -> str:
     client.set_experiment_tag(found.experiment_id, "mlflow.experiment.primaryMetric.name", OBJECTIVE)
     client.set_experiment_tag(found.experiment_id, "mlflow.experiment.primaryMetric.greaterIsBetter", "True")
     return found.experiment_id
+
+
+def _experiments(client: MlflowClient) -> list[str]:
+    """Ids of all experiments that are not deleted."""
+    found: list[str] = []
+    token = None
+    while True:
+        page = client.search_experiments(page_token=token)
+        found += [experiment.experiment_id for experiment in page]
+        token = page.token
+        if not token:
+            return found
 
 
 def _answers(uri: str) -> None:

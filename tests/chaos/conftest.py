@@ -76,7 +76,11 @@ class Chaos:
 
     def start(self, *more: str) -> None:
         """Begin the study, or go on with it."""
-        verb = ["resume", self.study.name] if (self.study.folder / "study.yaml").exists() else ["search", str(self.path)]
+        verb = (
+            ["resume", self.study.name]
+            if (self.study.folder / "study.yaml").exists()
+            else ["search", str(self.path)]
+        )
         command = [sys.executable, "-m", "raydd", *verb, "--home", str(self.study.home), *more]
         with self.log.open("ab") as log:
             log.write(f"--- {' '.join(command[2:])}\n".encode())
@@ -190,7 +194,9 @@ def run_states(study: Study) -> dict[str, int]:
     for child in children:
         steps = [metric.step for metric in client.get_metric_history(child.info.run_id, "loss/total")]
         assert len(steps) == len(set(steps)), f"trial {child.data.tags['raydd.trial']} has steps twice"
-    return dict(Counter([client.get_run(links["run_id"]).info.status, *(child.info.status for child in children)]))
+    return dict(
+        Counter([client.get_run(links["run_id"]).info.status, *(child.info.status for child in children)])
+    )
 
 
 def rerun(study: Study, number: int, folder: Path) -> DistilledSet:

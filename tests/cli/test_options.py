@@ -73,8 +73,8 @@ def test_every_problem_is_told_at_once():
         "--range: '=3' is not NAME=VALUE",
         "search.sampler: should be 'tpe' or 'random', got 'grid'",
         "search.trials: should be greater than or equal to 1, got 0",
-        "trails: unknown field 'trails': did you mean 'iterations'? (allowed: compile, confirm, data, evaluation, "
-        "home, ipc, iterations, method, name, precision, resources, search, seed, tracking)",
+        "trails: unknown field 'trails': did you mean 'iterations'? (allowed: budget, compile, confirm, data, "
+        "evaluation, home, ipc, iterations, method, name, precision, resources, search, seed, tracking)",
     ]
 
 

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from raydd import config as configuration
 from raydd.data import ArrayImages, DataSplits
 from raydd.devices import Compute
 from raydd.errors import ArtifactError
 from raydd.files import read_json
 from raydd.normalisation import Normalisation
 from raydd.registry import AssetSpec
-from raydd.storage import AssetStore
+from raydd.storage import AssetStore, assets
 
 CPU = Compute(torch.device("cpu"))
 SPEC = AssetSpec("pool", "convnet-w4", {"epochs": 2, "batch": 16}, count=2)
@@ -29,6 +31,28 @@ def weights(store: AssetStore, spec: AssetSpec = SPEC) -> list[torch.Tensor]:
 
 def equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
     return len(first) == len(second) and all(map(torch.equal, first, second))
+
+
+def test_the_folder_of_assets_is_the_homes_unless_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert assets.root("home", None) == tmp_path / "home" / "assets"
+    assert assets.root("home", "shared") == tmp_path / "shared"
+    monkeypatch.setenv("RAYDD_ASSETS", "shared")
+    config = configuration.build({"method": "iid", "home": "home"})
+    assert config.resources.assets == str(tmp_path / "shared")
+    monkeypatch.setenv("RAYDD_ASSETS", "other")
+    # What a study was begun with stays, also where it was begun with none.
+    again = configuration.build(yaml.safe_load(configuration.dump_yaml(config)))
+    assert again.resources.assets == str(tmp_path / "shared")
+    saved = config.replace(resources={"assets": None}).model_dump()
+    assert configuration.build(saved).resources.assets is None
+
+
+def test_shared_assets_leave_the_banks_in_the_home(data: DataSplits, tmp_path: Path) -> None:
+    store = AssetStore(tmp_path / "shared", data, CPU, home=tmp_path / "home")
+    assert store.bank == tmp_path / "home" / "bank"
 
 
 def test_the_second_get_loads_the_same_bits_and_does_not_train(data: DataSplits, tmp_path: Path) -> None:

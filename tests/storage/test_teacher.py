@@ -120,3 +120,25 @@ def test_it_is_found_in_the_assets_of_any_folder_above_and_only_as_it_was(store:
     path = store.find(SPEC) / "model.safetensors"  # type: ignore[operator]
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\1")
     assert find(teacher.facts, deep) is None
+
+
+def test_it_is_found_in_assets_that_homes_share(
+    data: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAYDD_ASSETS", raising=False)
+    shared = tmp_path / "shared"
+    teacher = AssetStore(shared, data, CPU).teacher(SPEC)
+    file = tmp_path / "home" / "studies" / "first" / "trials" / "0" / "distilled.safetensors"
+    assert find(teacher.facts, file) is None
+    monkeypatch.setenv("RAYDD_ASSETS", str(shared))
+    found = find(teacher.facts, file)
+    assert found is not None
+    assert found.weights == teacher.weights
+    monkeypatch.delenv("RAYDD_ASSETS")
+    study = tmp_path / "home" / "studies" / "first" / "study.yaml"
+    study.parent.mkdir(parents=True)
+    for text in ("- no study", "resources: 7", "resources: {assets: 7}", "{"):
+        study.write_text(text)
+        assert find(teacher.facts, file) is None
+    study.write_text(f"resources: {{assets: {shared}}}")  # a later process need not know RAYDD_ASSETS
+    assert find(teacher.facts, file) is not None

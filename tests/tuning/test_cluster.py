@@ -1,9 +1,17 @@
+import contextlib
+import http.client
+import json
 import os
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 
 import pytest
 
+from raydd import config as configuration
 from raydd.config import ResourcesConfig
 from raydd.errors import ConfigError, StageFailed
 from raydd.tuning import cluster
@@ -35,19 +43,60 @@ def test_a_device_that_trials_will_not_have_is_refused(device, share, sentence):
         cluster.check(ResourcesConfig(gpus_per_trial=share), device)
 
 
+@pytest.mark.parametrize(
+    ("address", "environment", "said"),
+    [
+        ("head", None, "resources.address: 'head' must be HOST:PORT of a Ray cluster's head, or auto"),
+        ("http://head:6379", None, "resources.address: 'http://head:6379' must be HOST:PORT"),
+        ("auto", "ray://head:10001", "RAY_ADDRESS: 'ray://head:10001' is a Ray Client address"),
+        ("auto", "head", "RAY_ADDRESS: 'head' must be HOST:PORT"),
+    ],
+)
+def test_other_addresses_are_refused(monkeypatch, address, environment, said):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    with pytest.raises(ConfigError) as caught:
+        cluster.check(ResourcesConfig(address=address))
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("address", ["head-0.example:6379", "10.0.0.1:6379", "[::1]:6379", "auto"])
+def test_the_addresses_of_clusters_are_allowed(monkeypatch, address):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cluster.check(ResourcesConfig(address=address, cpus_per_trial=10000))  # what a cluster has is seen there
+
+
+def test_local_is_a_ray_on_this_machine():
+    assert ResourcesConfig(address="local").address is None
+
+
+def test_a_wheel_that_is_not_there_is_refused(tmp_path):
+    wheel = tmp_path / "raydd.whl"
+    with pytest.raises(ConfigError, match=r"resources\.code: there is no file .*pip wheel"):
+        cluster.check(ResourcesConfig(code=str(wheel)))
+    wheel.touch()
+    cluster.check(ResourcesConfig(code=str(wheel)))
+
+
 def test_a_cluster_that_holds_no_trial_is_said_at_once():
     with pytest.raises(StageFailed, match=r"it has 4 CPUs and 0 GPUs, and a trial takes 1 and 0\.5"):
-        cluster.slots(FakeRay(CPU=4), ResourcesConfig(gpus_per_trial=0.5))
+        cluster.slots(FakeRay({"CPU": 4.0}), ResourcesConfig(gpus_per_trial=0.5))
+    with pytest.raises(
+        StageFailed, match=r"the largest of its 2 nodes have 4 CPUs and 1 GPUs, and .* 5 and 0"
+    ):
+        cluster.slots(FakeRay({"CPU": 4.0}, {"CPU": 2.0, "GPU": 1.0}), ResourcesConfig(cpus_per_trial=5))
 
 
 class FakeRay:
-    """Only the resources of a cluster; the arithmetic is what is tested."""
+    """Only the nodes of a cluster; the arithmetic is what is tested."""
 
-    def __init__(self, **resources):
+    def __init__(self, *resources):
         self.resources = resources
 
-    def cluster_resources(self):
-        return self.resources
+    def nodes(self):
+        alive = [{"Alive": True, "Resources": each, "NodeManagerHostname": "n"} for each in self.resources]
+        return [*alive, {"Alive": False, "Resources": {"CPU": 1e9, "GPU": 1e9}}]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +111,57 @@ class FakeRay:
 )
 def test_slots_are_what_cpus_and_shares_of_single_gpus_allow(cpus, gpus, per_trial, expected):
     resources = ResourcesConfig(cpus_per_trial=per_trial[0], gpus_per_trial=per_trial[1])
-    assert cluster.slots(FakeRay(CPU=cpus, GPU=gpus), resources) == expected
+    assert cluster.slots(FakeRay({"CPU": float(cpus), "GPU": float(gpus)}), resources) == expected
+
+
+def test_a_trial_takes_nothing_from_two_nodes():
+    nodes = FakeRay({"CPU": 3.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 1.0}, {"CPU": 64.0}, {})
+    assert cluster.slots(nodes, ResourcesConfig(cpus_per_trial=2)) == 1 + 0 + 32
+    assert cluster.slots(nodes, ResourcesConfig(gpus_per_trial=0.5)) == 2 + 1
+    config = configuration.build({"method": "iid", "resources": {"gpus_per_trial": 0.5, "address": "auto"}})
+    assert cluster.placement(nodes, config, 3) == [
+        "2 GPUs x 2 trials = 4 at once, of which the CPUs hold 3; 3 are run at once, 1 CPUs each",
+        "2 nodes hold trials: n 2, n 1",
+    ]
+
+
+def listening_ports(pid):
+    """TCP ports on which a process and all its children listen."""
+    children, sockets = {pid}, set()
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    while grown := {child for child, parent in parents.items() if parent in children} - children:
+        children |= grown
+    for child in children:
+        with contextlib.suppress(OSError):
+            for link in (Path("/proc") / str(child) / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    sockets.add(os.readlink(link))
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            cells = line.split()
+            if cells[3] == "0A" and f"socket:[{cells[9]}]" in sockets:
+                ports.add(int(cells[1].rpartition(":")[2], 16))
+    return ports
+
+
+def submitted(host, port, job):
+    """HTTP status of a job that is handed in at a port without a token; 0 where nobody speaks HTTP."""
+    best = 0
+    for path in ("/api/job_agent/jobs/", "/api/jobs/"):
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://{host}:{port}{path}", data=job, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=3) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            best = error.code
+        except (OSError, http.client.HTTPException):
+            continue
+    return best
 
 
 @pytest.mark.integration
@@ -83,7 +182,15 @@ def test_a_ray_of_ours_lets_nobody_in_without_its_token(tmp_path):
             timeout=120,
             env={**outside, **token},
         )
+        ports = listening_ports(os.getpid())
+        job = json.dumps({"entrypoint": f"touch {tmp_path / 'ran'}"}).encode()
+        node_address = ray.util.get_node_ip_address()
+        answers = {port: submitted(node_address, port, job) for port in ports}
         assert ray.get(ray.remote(lambda: 7).remote()) == 7
+    assert len(ports) >= 3  # GCS, raylet, object manager at least
+    assert not any(200 <= status < 300 for status in answers.values()), answers
+    time.sleep(2)  # a job that was let in would have begun
+    assert not (tmp_path / "ran").exists()
     assert stranger.returncode != 0
     assert "in {" not in stranger.stdout
     assert "in {" in friend.stdout, friend.stderr

@@ -27,12 +27,23 @@ class Searcher:
 def conductor_in(tmp_path: Path, **limits: Any) -> Conductor:
     values = {"method": "iid", "home": str(tmp_path), "name": "first", "budget": limits}
     study = Study.create(configuration.build(values), {"study_id": "x"})
+    searcher: Any = Searcher()
+    return Conductor(study, searcher, Budget(study, Session(study)), Signals())
+
+
+def test_a_sign_of_an_earlier_driver_is_forgotten_and_one_that_was_put_up_before_the_search_is_not(
+    tmp_path: Path,
+) -> None:
+    study = conductor_in(tmp_path).study
     study.unlock()
-    StopSign(study.folder).put(NOW, "of an earlier driver")
+    StopSign(study.folder).put(NOW, "an earlier driver")
+    study.lock()
+    assert StopSign(study.folder).read() is None
+    StopSign(study.folder).put(NOW, "while assets were trained")
     searcher: Any = Searcher()
     conductor = Conductor(study, searcher, Budget(study, Session(study)), Signals())
-    assert StopSign(study.folder).read() is None
-    return conductor
+    conductor.look()
+    assert searcher.closed == "while assets were trained"
 
 
 def test_raydd_stop_is_seen(tmp_path: Path) -> None:

@@ -262,3 +262,37 @@ def test_the_length_of_a_trial_may_follow_its_values(tmp_path):
     search.iterations = lambda values: round(100 * values["x"]) + round(2 * values["y"])
     search.suggest("a")
     assert drawn(tmp_path, 0)["iterations"] == 25 + 1  # what is fixed is seen too
+
+
+def test_a_study_that_is_asked_for_more_keeps_the_points_that_it_was_begun_with(tmp_path):
+    first = searcher(tmp_path, trials=4)
+    first.suggest("a")
+    # a quarter of more trials may be more published settings, of which the study never heard
+    further = [POINTS[0], Point({"x": 0.9, "y": 0.9}, "published"), POINTS[1]]
+    second = searcher(tmp_path, trials=12, points=further)
+    for name in "abc":
+        second.suggest(name)
+    assert [drawn(tmp_path, number)["source"] for number in range(3)] == ["default", "published", "startup"]
+    assert drawn(tmp_path, 1)["values"] == {"x": 0.5, "y": 3.0}
+
+
+def test_points_that_are_added_run_next_and_once_whoever_drives(tmp_path):
+    first = searcher(tmp_path, trials=3, sampler="random")
+    run(first, [0.1, 0.2])
+    study = Study(tmp_path)
+    study.extend({"search.trials": 4}, {"x": 0.75, "y": 0.125})
+    run(first, [0.3])
+    study.extend({"search.trials": 5}, {"x": 0.875, "y": 7.0})
+    second = searcher(tmp_path, trials=5, sampler="random")
+    run(second, [0.4, 0.5])
+    assert second.suggest("z") == Searcher.FINISHED
+    assert [drawn(tmp_path, number)["source"] for number in range(5)] == [
+        "default",
+        "published",
+        "added",
+        "added",
+        "startup",
+    ]
+    assert drawn(tmp_path, 2)["values"] == {"x": 0.75, "y": 0.125}
+    assert drawn(tmp_path, 3)["values"] == {"x": 0.875, "y": 7.0}  # held, though outside the range
+    assert second.optuna.trials[3].params == {"x": 0.875}

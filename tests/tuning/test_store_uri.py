@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from raydd.errors import TrackingError
-from raydd.tuning.store_uri import check, is_server, redact, sqlite_path, ui_command, ui_url
+from raydd.tuning.store_uri import check, is_server, redact, restored, sqlite_path, ui_command, ui_url
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,57 @@ def test_passwords_are_replaced_and_nothing_else(text, shown):
 def test_mlflows_own_password_is_replaced_wherever_it_stands(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pa/ss word")
     assert redact("server said: pa/ss word, or pa%2Fss%20word") == "server said: ***, or ***"
+
+
+URI = "https://ada:***@host/x"
+
+
+@pytest.mark.parametrize(
+    ("saved", "environment", "used"),
+    [
+        ("http://127.0.0.1:5000", {}, "http://127.0.0.1:5000"),
+        (URI, {"URI": "https://ada:geheim@host/x"}, "https://ada:geheim@host/x"),
+        (URI, {"USERNAME": "ada", "PASSWORD": "geheim"}, "https://host/x"),
+        (URI, {"TOKEN": "geheim"}, "https://host/x"),
+        ("https://***@host/x", {"URI": "https://ghp_0123@host/x"}, "https://ghp_0123@host/x"),
+        ("postgresql://ada:***@db/x", {"URI": "postgresql://ada:a*b@db/x"}, "postgresql://ada:a*b@db/x"),
+        (
+            "mysql://db/x?password=***",
+            {"URI": "mysql://db/x?password=geheim"},
+            "mysql://db/x?password=geheim",
+        ),
+    ],
+)
+def test_a_saved_address_gets_its_password_back_from_the_environment(monkeypatch, saved, environment, used):
+    for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    assert restored(saved) == used
+
+
+@pytest.mark.parametrize(
+    ("saved", "given", "said"),
+    [
+        (URI, None, "set MLFLOW_TRACKING_URI to this address with its password, or MLFLOW_TRACKING_USERNAME"),
+        (
+            URI,
+            "https://ada:geheim@other/x",
+            "MLFLOW_TRACKING_URI, which is https://ada:***@other/x now, to this",
+        ),
+        (URI, URI, "which is https://ada:***@host/x now"),
+        ("postgresql://ada:***@db/x", None, "to this address with its password$"),
+    ],
+)
+def test_a_password_that_is_missing_is_asked_for_in_one_sentence(monkeypatch, saved, given, said):
+    for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    if given:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    with pytest.raises(TrackingError, match=re.escape(said).replace(r"\$", "$")) as caught:
+        restored(saved)
+    assert str(caught.value).startswith(f"tracking.uri: the password of {saved} is not saved with the study")
+    assert "geheim" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,16 @@ def test_a_created_study_reads_back_its_configuration_and_cannot_be_created_agai
         create(tmp_path)
 
 
+def test_a_saved_study_has_no_password_in_it(tmp_path):
+    tracking = {"uri": "postgresql://ada:geheim@db/mlflow"}
+    config = configuration.build(
+        {"method": "iid", "home": str(tmp_path), "name": "first", "tracking": tracking}
+    )
+    study = Study.create(config, {})
+    assert study.config.tracking.uri == "postgresql://ada:***@db/mlflow"
+    assert "geheim" not in (study.folder / "study.yaml").read_text()
+
+
 def test_a_folder_that_a_crash_left_without_a_configuration_is_taken_over(tmp_path):
     (tmp_path / "studies" / "first").mkdir(parents=True)
     assert Study.names(tmp_path) == []

@@ -9,7 +9,7 @@ from raydd import devices, files
 from raydd.evaluation import evaluate
 from raydd.storage import DistilledSet
 from raydd.training import accuracies
-from raydd.tuning import tasks
+from raydd.tuning import cluster, tasks
 from raydd.tuning.studies import Study
 
 NET = "convnet-w4"
@@ -155,3 +155,44 @@ def test_with_train_and_val_both_are_learnt_from(tmp_path):
     job, spec = tasks.open_baselines(study.folder, NET)
     facts = job.assets.record(spec)["facts"]
     assert facts["train_fingerprint"] == raydd.load_data("digits").train_and_val().train.fingerprint
+
+
+@pytest.mark.integration
+def test_a_task_whose_worker_is_killed_is_run_again_and_leaves_no_half_result(study):
+    where = study.folder / "confirm" / "random" / "report-9"
+    resources = study.config.resources
+
+    def killed_at_the_end(*arguments):  # nested, so that Ray sends it whole
+        import os
+        import signal
+
+        from raydd import files
+        from raydd.tuning import tasks
+
+        write, tries = files.write_json, where / "tries"
+
+        def dying(path, value):
+            if path == where / "result.json":
+                with tries.open("a") as file:
+                    file.write(f"{sorted(each.name for each in where.iterdir())}\n")
+                if len(tries.read_text().splitlines()) < 3:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            write(path, value)
+
+        files.write_json = dying
+        try:
+            return tasks.distil_and_evaluate(*arguments)
+        finally:
+            files.write_json = write
+
+    with cluster.session(resources) as ray:
+        task = ray.remote(**cluster.task_options(resources))(killed_at_the_end)
+        reference = task.remote(study.folder, arm("random"), 9, "test", [NET], where)
+        result = cluster.fetch(ray, reference, "it failed")
+    tries = (where / "tries").read_text().splitlines()
+    assert len(tries) == 3
+    assert not any("result.json" in each for each in tries)
+    written = files.read_json(where / "result.json")
+    assert written["nets"][NET]["values"] == result["nets"][NET]["values"]
+    alone = tasks.distil_and_evaluate(study.folder, arm("random"), 9, "test", [NET], where.with_name("alone"))
+    assert result["nets"][NET]["values"] == alone["nets"][NET]["values"]

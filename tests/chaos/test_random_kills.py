@@ -1,0 +1,99 @@
+"""`make chaos`: kills at random moments, many in one study; RAYDD_CHAOS_SEED draws others."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+LONG = {"iterations": 6000, "search__trials": 6}
+
+
+def gone(study: Any) -> bool:
+    """Whether none of the study's workers is left."""
+    return not study.workers()
+
+
+def test_a_driver_that_is_killed_at_twenty_random_moments(
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], moments: random.Random
+) -> None:
+    study = chaos("drivers", **LONG)
+    kills = 0
+    while kills < 20:
+        study.start()
+        end = time.monotonic() + moments.uniform(1.0, 40.0)
+        while study.alive() and time.monotonic() < end:
+            time.sleep(0.05)
+        if not study.alive():
+            if study.wait() == 0:
+                # All is done and reported; so the kills that are left hit a study of another name.
+                study.check(kills=kills, sessions=len(study.exits))
+                study = chaos(f"drivers-{kills}", **LONG)
+            continue
+        study.kill()
+        kills += 1
+        wait_for(functools.partial(gone, study), what="the end of the workers")
+    study.finish()
+    study.check(kills=kills, sessions=len(study.exits))
+
+
+def test_processes_of_trials_that_are_killed_twenty_times(
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], moments: random.Random
+) -> None:
+    study = chaos("workers", iterations=20000, search__trials=6)
+    study.start()
+    kills = 0
+    while kills < 20 and study.alive():
+        time.sleep(moments.uniform(0.5, 8.0))
+        workers = study.workers()
+        if workers:
+            os.kill(workers[moments.choice(sorted(workers))], signal.SIGKILL)
+            kills += 1
+    assert study.wait(seconds=1200) == 0, study.tail()
+    assert kills == 20
+    account = study.check(kills=kills)
+    assert account["attempts"] > account["asked"]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_driver_that_is_asked_to_end_leaves_checkpoints_and_loses_no_iteration(
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], moments: random.Random, kind: signal.Signals
+) -> None:
+    study = chaos(f"asked-{kind.name.lower()}", **LONG)
+    for _ in range(3):
+        study.start()
+        wait_for(lambda: not study.alive() or study.workers(), what="a worker")
+        time.sleep(moments.uniform(0.0, 10.0))
+        if not study.alive():
+            break
+        assert study.kill(kind) in (0, 130 if kind == signal.SIGINT else 75), study.tail()
+    study.finish()
+    account = study.check(exits=study.exits)
+    assert account["reports_made_twice"] == 0
+
+
+def test_the_newest_checkpoint_is_damaged(chaos: Callable[..., Any], wait_for: Callable[..., Any]) -> None:
+    study = chaos("damaged", **LONG)
+    study.start()
+    wait_for(lambda: not study.alive() or min(map(study.reported, study.workers()), default=0) >= 900)
+    workers = study.workers()
+    study.kill()
+    wait_for(lambda: not study.workers(), what="the end of the workers")
+    damaged = {}
+    for number in workers:
+        newest = study.study.trial_files(number).checkpoints()[0]
+        path = newest.folder / "state.safetensors"
+        path.write_bytes(path.read_bytes()[:-100])
+        damaged[number] = newest.iteration
+    study.finish()
+    study.check(damaged=damaged)
+    for number, iteration in damaged.items():
+        assert 0 < study.study.trial_files(number).begun(2)["iteration"] < iteration
