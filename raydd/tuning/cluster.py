@@ -10,6 +10,7 @@ import re
 import secrets
 import socket
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def session(resources: ResourcesConfig) -> Iterator[Any]:
                 _knock(resources.address)
                 where = {}
             if resources.code != INSTALLED:
-                where["runtime_env"] = {"py_modules": [resources.code]}
+                where["runtime_env"] = {"py_modules": stack.enter_context(unpacked(Path(resources.code)))}
             stack.callback(ray.shutdown)
             try:
                 ray.init(
@@ -151,6 +152,24 @@ def session(resources: ResourcesConfig) -> Iterator[Any]:
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by us, once
         yield ray
+
+
+@contextlib.contextmanager
+def unpacked(wheel: Path) -> Iterator[list[str]]:
+    """The folders in a wheel, for as long as the block lasts: packages, and the one that tells of entry points.
+
+    Ray is given these and not the wheel, which it would install with all that it depends on: another torch.
+
+    Raises:
+        ConfigError: the file is no wheel.
+    """
+    with tempfile.TemporaryDirectory(prefix="raydd-wheel-") as folder:
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(folder)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"resources.code: {wheel} cannot be read as a wheel: {error}") from None
+        yield sorted(str(path) for path in Path(folder).iterdir() if path.is_dir())
 
 
 def _knock(address: str) -> None:

@@ -22,7 +22,7 @@ from raydd.distillation import baselines
 from raydd.errors import StageFailed
 from raydd.seeding import derive_seed
 from raydd.storage import DistilledSet
-from raydd.tuning import cluster, frozen, tasks
+from raydd.tuning import cluster, frozen, tasks, waiting
 from raydd.tuning.arms import Arm, base_arm, compared_steps, main_net, report_arms, report_seeds, trial_arm
 from raydd.tuning.stages import check_assets
 from raydd.tuning.summary import figures, summarise, widest_interval
@@ -207,7 +207,7 @@ def run_units(
     total = len(wanted) - len(missing) + len(pending)
     progress.units(stage, total - len(pending), total)
     while pending:
-        (reference,), _ = ray.wait(list(pending), num_returns=1)
+        reference = waiting.first_done(ray, study, pending)
         what = pending.pop(reference)
         try:
             cluster.fetch(ray, reference, f"{what} failed")
@@ -240,12 +240,11 @@ def remake_assets(ray: Any, study: Study, plan: Plan) -> None:
         StageFailed: one could not be made, or is not the one that an earlier report used.
     """
     remote = ray.remote(tasks.make_asset).options(**cluster.task_options(plan.config.resources))
-    records = [
-        cluster.fetch(
-            ray, remote.remote(study.folder, index, "train+val"), "an asset could not be made from train+val"
-        )
-        for index in range(len(plan.method.assets(plan.context)))
-    ]
+    records = []
+    for index in range(len(plan.method.assets(plan.context))):
+        reference = remote.remote(study.folder, index, "train+val")
+        waiting.first_done(ray, study, [reference])
+        records.append(cluster.fetch(ray, reference, "an asset could not be made from train+val"))
     if records:
         check_assets(study, records, "train+val")
         check_weights(study, plan, records)

@@ -204,7 +204,7 @@ class Progress:
 
     def _summary(self) -> str:
         rows = list(self._rows.values())
-        done = sum(row.outcome is not None for row in rows)
+        done = sum(row.outcome not in (None, "interrupted") for row in rows)
         best = max(
             (
                 row.val_accuracy
@@ -214,7 +214,7 @@ class Progress:
             default=None,
         )
         return (
-            f"{done} of {self._trials} trials done, {len(rows) - done} running, "
+            f"{done} of {self._trials} trials done, {sum(row.outcome is None for row in rows)} running, "
             f"best {wording.percent(best)} % (search estimate)"
         )
 

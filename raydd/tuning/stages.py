@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydd import files, jobs
 from raydd.errors import StageFailed, StudyStopped
-from raydd.tuning import cluster, tasks
+from raydd.tuning import cluster, tasks, waiting
 from raydd.tuning.budget import Budget, Session
 from raydd.tuning.callback import StudyCallback
 from raydd.tuning.conductor import Conductor
@@ -37,12 +37,14 @@ def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:
         pending = [remote.remote(study.folder, index) for index in range(count)]
         records: list[dict[str, Any]] = []
         for done, reference in enumerate(pending, start=1):
+            waiting.first_done(ray, study, [reference])
             records.append(cluster.fetch(ray, reference, "an asset could not be made"))
             progress.units("assets", done, count)
         check_assets(study, records)
     measured = read_measured(study)
     if measured is None:
         reference = ray.remote(tasks.measure).options(**options).remote(study.folder)
+        waiting.first_done(ray, study, [reference])
         measured = cluster.fetch(ray, reference, "the initial images could not be measured")
         files.write_json(study.folder / "measured.json", measured)
     return plan_for(config, plan.method, plan.data, measured)

@@ -11,7 +11,6 @@ from raydd import failures, files
 from raydd.config import default_home
 from raydd.tuning import overview
 from raydd.tuning.budget import Budget, sessions
-from raydd.tuning.studies import HOLDER
 
 if TYPE_CHECKING:
     from raydd.tuning.studies import Study, TrialRecord
@@ -235,17 +234,6 @@ def _stage(study: Study, state: str, searching: bool, report: Mapping[str, Any] 
     if not (study.folder / "confirm" / "winner.json").exists():
         return "re-rank"
     return "report"
-
-
-def searches(study: Study) -> bool:
-    """Whether the driver that holds the study has come to its search, which is what looks at the stop sign."""
-    known = sessions(study)
-    try:
-        holder = files.read_json(study.folder / HOLDER)
-    except (OSError, ValueError):
-        return bool(known)
-    newest = known.get(max(known, default=0), {})
-    return bool((newest.get("host"), newest.get("pid")) == (holder["host"], holder["pid"]))
 
 
 def command(study: Study, verb: str, *flags: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from raydd.errors import StudyError
 from raydd.storage.stop_sign import NOW, StopSign
-from raydd.tuning.status import command, searches, status
+from raydd.tuning.status import command
 
 if TYPE_CHECKING:
     from raydd.tuning.studies import Study
@@ -34,20 +34,10 @@ def stop(study: Study, trial: int | None = None) -> str:
             f"asked trial {trial} of study {study.name} to stop: it ends behind its iteration and counts as pruned; "
             "the study goes on"
         )
-    if not searches(study):
-        raise StudyError(
-            f"study {study.name!r} has not begun its search yet, and only the search can be asked to stop; wait, or "
-            f"send SIGTERM to {study.holder()}"
-        )
-    now = status(study)
-    if now.stage != "search":
-        raise StudyError(
-            f"study {study.name!r} has ended its search and is at its {now.stage}, which cannot be asked to stop; send "
-            f"SIGTERM to {study.holder()}, and `{command(study, 'resume')}` goes on"
-        )
     StopSign(study.folder).put(NOW, WHY)
     return (
-        f"asked study {study.name} to stop: its trials leave checkpoints behind their iterations; "
+        f"asked study {study.name} to stop: trials leave checkpoints behind their iterations, other tasks what they "
+        "have finished; "
         f"`{command(study, 'resume')}` goes on where it stopped"
     )
 

@@ -43,7 +43,7 @@ BASE = {
 }
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 180.0, what: str = "what was waited for") -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 300.0, what: str = "what was waited for") -> Any:
     """What `condition` gives once it is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -97,7 +97,7 @@ class Chaos:
             os.kill(self.process.pid, kind)
         return self.wait()
 
-    def wait(self, seconds: float = 300.0) -> int:
+    def wait(self, seconds: float = 900.0) -> int:
         """How the driver ended."""
         assert self.process is not None
         try:

@@ -68,7 +68,7 @@ def test_trials_of_a_node_that_dies_go_on_elsewhere(
 def test_five_nodes_die_one_after_the_other(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], nodes: Nodes, moments: random.Random
 ) -> None:
-    study = chaos("nodes", resources__address=nodes.cluster.address, iterations=20000, search__trials=4)
+    study = chaos("nodes", resources__address=nodes.cluster.address, iterations=8000)
     study.start()
     kills = 0
     while kills < 5 and study.alive():
@@ -77,6 +77,6 @@ def test_five_nodes_die_one_after_the_other(
         if study.workers():
             kill_a_node_that_works(study, nodes, moments.choice)
             kills += 1
-    assert study.wait(seconds=1200) == 0, study.tail()
+    assert study.wait(seconds=2400) == 0, study.tail()
     assert kills == 5
     study.check(kills=kills)

@@ -72,13 +72,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_the_tracking_server_is_away_for_half_a_minute(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], server: Server
 ) -> None:
-    study = chaos("away", iterations=6000, tracking__uri=server.uri)
+    study = chaos("away", iterations=3000, tracking__uri=server.uri)
     study.start()
     wait_for(lambda: not study.alive() or study.reported(0) >= 900, what="the report of trial 0")
     server.stop()
     time.sleep(30)
     server.start()
-    assert study.wait(seconds=900) == 0, study.tail()
+    assert study.wait() == 0, study.tail()
     study.check()
     assert "warning" not in study.log.read_text()
 
@@ -90,7 +90,7 @@ def test_the_tracking_server_is_gone_for_good_and_comes_back_a_day_later(
     study.start()
     wait_for(lambda: not study.alive() or study.reported(0) >= 450, what="the report of trial 0")
     server.stop()
-    assert study.wait(seconds=900) == 0, study.tail()
+    assert study.wait() == 0, study.tail()
     assert study.study.report() is not None
     assert "warning: tracking:" in study.log.read_text()
     server.start()
@@ -115,7 +115,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_the_disk_of_the_study_fills_up_and_is_freed(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], small_disk: Path
 ) -> None:
-    study = chaos("full", home=small_disk / "home", iterations=6000)
+    study = chaos("full", home=small_disk / "home", iterations=3000)
     study.start()
     wait_for(lambda: not study.alive() or study.reported(0) >= 900, what="the report of trial 0")
     ballast = small_disk / "ballast"
@@ -123,7 +123,7 @@ def test_the_disk_of_the_study_fills_up_and_is_freed(
         while True:
             file.write(bytes(2**16))
     assert shutil.disk_usage(small_disk).free < 2**16
-    assert study.wait(seconds=300) == 75, study.tail()
+    assert study.wait() == 75, study.tail()
     assert "the disk is full" in study.tail()
     ballast.unlink()
     study.finish()

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-LONG = {"iterations": 6000, "search__trials": 6}
+LONG = {"iterations": 3000}
 
 
 def gone(study: Any) -> bool:
@@ -48,7 +48,7 @@ def test_a_driver_that_is_killed_at_twenty_random_moments(
 def test_processes_of_trials_that_are_killed_twenty_times(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], moments: random.Random
 ) -> None:
-    study = chaos("workers", iterations=20000, search__trials=6)
+    study = chaos("workers", iterations=12000)
     study.start()
     kills = 0
     while kills < 20 and study.alive():
@@ -57,7 +57,7 @@ def test_processes_of_trials_that_are_killed_twenty_times(
         if workers:
             os.kill(workers[moments.choice(sorted(workers))], signal.SIGKILL)
             kills += 1
-    assert study.wait(seconds=1200) == 0, study.tail()
+    assert study.wait(seconds=2400) == 0, study.tail()
     assert kills == 20
     account = study.check(kills=kills)
     assert account["attempts"] > account["asked"]

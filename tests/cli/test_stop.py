@@ -1,4 +1,3 @@
-from raydd import files
 from raydd.storage.stop_sign import StopSign
 
 
@@ -45,14 +44,10 @@ def test_trials_that_have_ended_or_do_not_exist_are_refused(home):
     assert StopSign(study.folder).read(0) is None
 
 
-def test_a_driver_that_would_not_hear_of_it_is_not_asked(home):
-    study = home.study(running=True, search__trials=1)
-    assert "has not begun its search yet" in home.refused("stop", "first")
-    home.session(study, pid=1)  # an earlier driver's
-    assert "has not begun its search yet" in home.refused("stop", "first")
+def test_a_study_is_asked_at_every_stage(home):
+    study = home.study(running=True, search__trials=1)  # trains its assets
+    assert "asked study first to stop" in home.said("stop", "first")
     home.session(study)
-    home.trial(study, [0.1], "complete")
-    assert "is at its re-rank, which cannot be asked to stop; send SIGTERM" in home.refused("stop", "first")
-    files.write_json(study.folder / "confirm" / "winner.json", {"winner": 0})
-    assert "is at its report" in home.refused("stop", "first")
-    assert StopSign(study.folder).read() is None
+    home.trial(study, [0.1], "complete")  # is at its re-rank
+    assert "other tasks what they have finished" in home.said("stop", "first")
+    assert StopSign(study.folder).read()["mode"] == "now"

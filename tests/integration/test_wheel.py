@@ -34,7 +34,7 @@ def test_workers_import_raydd_from_the_wheel_and_find_its_methods(wheel):
 
     with cluster.session(ResourcesConfig(code=str(wheel))) as ray:
         file, names, facts = ray.get(ray.remote(num_cpus=0)(look).remote())
-    assert "py_modules_files" in file
+    assert "py_modules_files" in file  # where Ray keeps what was sent
     assert str(ROOT) not in file
     assert "iid" in names
     assert preflight.differing(preflight.facts("iid"), facts) == ""

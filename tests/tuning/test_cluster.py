@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,21 @@ def test_a_wheel_that_is_not_there_is_refused(tmp_path):
         cluster.check(ResourcesConfig(code=str(wheel)))
     wheel.touch()
     cluster.check(ResourcesConfig(code=str(wheel)))
+
+
+def test_a_wheel_travels_as_its_folders_with_the_one_of_its_entry_points(tmp_path):
+    wheel = tmp_path / "x-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in ("x/__init__.py", "x/inner/a.py", "x-1.dist-info/entry_points.txt"):
+            archive.writestr(name, "")
+    with cluster.unpacked(wheel) as folders:
+        assert [Path(folder).name for folder in folders] == ["x", "x-1.dist-info"]
+        assert (Path(folders[0]) / "inner" / "a.py").is_file()
+    assert not Path(folders[0]).exists()
+    wheel.write_text("no zip")
+    with pytest.raises(ConfigError, match=r"x-1-py3-none-any\.whl cannot be read as a wheel"):
+        with cluster.unpacked(wheel):
+            pass
 
 
 def test_a_cluster_that_holds_no_trial_is_said_at_once():
