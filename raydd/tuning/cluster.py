@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from raydd import devices
-from raydd.cadence import SMALLEST_STUDY
 from raydd.config import INSTALLED, ResourcesConfig, StudyConfig
 from raydd.errors import ConfigError, StageFailed
 
@@ -139,12 +138,13 @@ def session(resources: ResourcesConfig) -> Iterator[Any]:
                 where["runtime_env"] = {"py_modules": stack.enter_context(unpacked(Path(resources.code)))}
             stack.callback(ray.shutdown)
             try:
-                ray.init(
-                    address=resources.address or "local",
-                    log_to_driver=False,
-                    logging_level=logging.CRITICAL,
-                    **where,
-                )
+                with _group_of_its_own():
+                    ray.init(
+                        address=resources.address or "local",
+                        log_to_driver=False,
+                        logging_level=logging.CRITICAL,
+                        **where,
+                    )
             except (OSError, RuntimeError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise  # a full disk, which the caller knows about
@@ -204,6 +204,25 @@ def _unreachable(address: str | None, error: Exception) -> str:
         lines = " ".join(str(error).split())
         return f"the Ray cluster at {located(address)} is of another version: {lines}"
     return f"the Ray cluster at {located(address)} could not be joined: {_last_line(error)}{hint}"
+
+
+@contextlib.contextmanager
+def _group_of_its_own() -> Iterator[None]:
+    """Processes that are started in the block are in another process group than this one.
+
+    `timeout` and some schedulers send SIGTERM to the whole group. Ray would be gone before its trials had left their
+    checkpoints.
+    """
+    group = os.getpgrp()
+    try:
+        os.setpgid(0, 0)
+    except OSError:  # the leader of a session stays in its group
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.setpgid(0, group)
 
 
 @contextlib.contextmanager
@@ -270,14 +289,14 @@ def slots(ray: Any, resources: ResourcesConfig) -> int:
 
 
 def placement(ray: Any, config: StudyConfig, concurrency: int) -> list[str]:
-    """How the trials are laid out on the connected cluster, and a warning where few at once leave nothing to prune.
+    """How the trials are laid out on the connected cluster.
 
     Args:
         ray: connected.
         config: of the study.
         concurrency: trials at once.
     """
-    resources, search = config.resources, config.search
+    resources = config.resources
     share, used = resources.gpus_per_trial, [node for node in nodes(ray) if room(node, resources)]
     if 0 < share <= 1:
         each = int(1 / share + 1e-9)
@@ -292,15 +311,6 @@ def placement(ray: Any, config: StudyConfig, concurrency: int) -> list[str]:
     if len(used) > 1:
         names = [f"{node['NodeManagerHostname']} {room(node, resources)}" for node in used]
         lines.append(f"{len(used)} nodes hold trials: {', '.join(names)}")
-    if (
-        search.scheduler == "asha"
-        and 1 < concurrency < search.reduction_factor
-        and search.trials >= SMALLEST_STUDY
-    ):
-        lines.append(
-            f"warning: {concurrency} trials at once are fewer than search.reduction_factor, {search.reduction_factor}; "
-            "trials meet few others at a rung before they are judged there, and little is stopped early"
-        )
     return lines
 
 

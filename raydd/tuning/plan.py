@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raydd import compiling, devices, evaluation, files, jobs, nets, pretrained, registry, workload
-from raydd.cadence import Cadence
+from raydd.cadence import SMALLEST_STUDY, Cadence
 from raydd.config import StudyConfig
 from raydd.data import DataSplits, load_data
 from raydd.errors import ConfigError, SpaceError, StudyError, unknown
@@ -46,6 +46,7 @@ class Plan:
             reduction_factor=config.search.reduction_factor,
             progress_floor=self.method.progress_floor,
         ).rungs
+        small = config.search.trials < SMALLEST_STUDY
         base = self.method.base_of(context)
         in_all = "" if self.iterations == context.iterations else f" ({self.iterations} in all in trial 0)"
         lines = [
@@ -55,7 +56,8 @@ class Plan:
             f"{context.ipc} images per class",
             f"{config.search.trials} trials of {context.iterations} {self.method.unit}{in_all}, "
             f"{config.search.sampler} sampler, "
-            + (f"rungs at {', '.join(f'{rung:.0%}' for rung in rungs)}" if rungs else "no early stopping"),
+            + (f"rungs at {', '.join(f'{rung:.0%}' for rung in rungs)}" if rungs else "no early stopping")
+            + (f", too few to stop any early (from {SMALLEST_STUDY} on)" if rungs and small else ""),
             self.data.describe_validation(),
             f"searched: {', '.join(self.space.distributions)}",
             f"trial 0: {self.method.default_name(context)} "

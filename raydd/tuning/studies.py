@@ -8,6 +8,7 @@ import math
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,7 +198,12 @@ class Study:
             StudyError: another process holds it.
         """
         lock = files.FileLock(self.folder / "lock")
-        if not lock.acquire():
+        tries = 3  # who only asks whether the study runs holds the lock for a moment
+        while not lock.acquire():
+            tries -= 1
+            time.sleep(0.1)
+            if tries:
+                continue
             raise StudyError(f"study {self.name!r} is in use by {self.holder() or 'another process'}")
         self._lock = lock
         StopSign(self.folder).take_down()  # it was meant for an earlier driver
