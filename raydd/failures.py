@@ -62,17 +62,22 @@ def verdict(failures: Sequence[Mapping[str, Any]], iteration: int) -> Mapping[st
 
     Args:
         failures: of earlier attempts, oldest first: `kind`, `why`, and `iteration`, which the attempt began at.
-        iteration: that the next attempt would begin at.
+        iteration: of the newest checkpoint that is left.
     """
-    if not failures:
+    counted = [failure for failure in failures if failure["kind"] != "disk"]
+    if not counted:
         return None
-    last = failures[-1]
+    last = counted[-1]
+    if last["kind"] == "error":
+        return last
     in_vain = 0
-    for failure in reversed(failures):
-        if failure["kind"] != last["kind"] or failure["iteration"] != iteration:
+    for failure in reversed(counted):
+        if (failure["kind"], failure["iteration"]) != (last["kind"], last["iteration"]):
             break
         in_vain += 1
-    return last if in_vain > RETRIES.get(last["kind"], 0) else None
+    # The last one may have got farther, if its checkpoint can be read.
+    allowed = RETRIES.get(last["kind"], 0) + int(iteration > last["iteration"])
+    return last if in_vain > allowed else None
 
 
 def reason(kind: str, why: str) -> str:

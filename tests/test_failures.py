@@ -78,8 +78,13 @@ def test_a_trial_is_tried_again_as_often_as_its_failure_deserves(
     assert (failures.verdict(failed(*kinds), 0) is not None) == gives_up
 
 
-def test_a_trial_that_got_farther_has_all_its_attempts_again() -> None:
+def test_a_trial_that_got_farther_has_its_attempts_again() -> None:
     assert failures.verdict(failed("memory", "memory", at=3), 9) is None
+    assert (
+        failures.verdict(failed("memory", "memory", "memory", at=3), 9) is not None
+    )  # that checkpoint is damaged
+    assert failures.verdict(failed("error", at=3), 9) is not None
+    assert failures.verdict(failed("disk", "disk"), 0) is None
     assert failures.verdict([*failed("lost", "lost", at=3), *failed("lost", "lost", at=9)], 9) is None
 
 

@@ -34,11 +34,7 @@ class DistillTrainable(tune.Trainable):
         trial = TrialFiles(study / "trials" / str(number))
         checkpoints = trial.checkpoints()
         iteration = checkpoints[0].iteration if checkpoints else 0
-        failed = [
-            {**failure, **trial.begun(failure["attempt"])}
-            for failure in trial.failures()
-            if trial.begun(failure["attempt"]).get("session", session) == session
-        ]
+        failed = [failure for failure in trial.failures() if failure["session"] == session]
         last = failures.verdict(failed, iteration)
         if last is not None:
             self.ending = ending(number, iteration, "failed", last["kind"], last["why"])

@@ -85,7 +85,7 @@ class TrialRun:
         self.drawn = files.read_json(own / "hyperparameters.json")
         self.stop_sign = StopSign(study)
         self.accuracy, self.accuracy_std = math.nan, math.nan
-        self.iteration, self.progress = 0, 0.0
+        self.iteration, self.progress, self.began = 0, 0.0, 0
         self.started = self.written = time.perf_counter()
         self.replay: dict[str, Any] | None = None
         self.fresh, self.before = True, 0.0
@@ -118,7 +118,8 @@ class TrialRun:
     def failed(self, error: BaseException) -> None:
         """Note why this attempt ended."""
         kind, why = failures.kind_of(error), failures.sentence(error)
-        self.attempt.failed(kind, why, traceback.format_exc())
+        text = traceback.format_exc()
+        self.attempt.failed(kind, why, text, session=self.session, iteration=self.began)
 
     def next_report(self) -> dict[str, Any]:
         """Run to the next milestone: a report, a rung, the end, or where it is asked to stop.
@@ -137,7 +138,9 @@ class TrialRun:
             self.attempt.report(row)
             return row
         except stopping.Stopped:
-            return {**self._row({}), **self._ending(self._sign() or {"why": ""})}
+            row = self._row({})
+            self.attempt.stopped(row["seconds"])
+            return {**row, **self._ending(self._sign() or {"why": ""})}
 
     def _told(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write a report down, before anybody hears of it."""
@@ -283,6 +286,7 @@ class TrialRun:
         """Leave a checkpoint of this iteration, if there is none."""
         if self.distiller.iteration == self.saved:
             return
+        self._leave_if_superseded()
         self.saved = self.distiller.iteration
         begun = time.perf_counter()
         since = {name: getattr(self, name) for name in SINCE}
@@ -304,7 +308,9 @@ class TrialRun:
             if self.replay is None:
                 for name in SINCE:
                     setattr(self, name, saved["since"][name])
-            self.fresh = self.replay is None and not self.steps
+            self.fresh = self.replay is None and found.iteration == 0
+            self.saved = -1 if self.replay is None else found.iteration
+            self.began = found.iteration
             break
         facts = {
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -114,13 +114,28 @@ class Attempt:
 
     def reported(self, iteration: int, row: Mapping[str, Any]) -> None:
         """Put the report that was made at a checkpoint beside it: whoever goes on from there reports it again."""
-        files.write_json(self.folder / "checkpoints" / str(iteration) / "report.json", row)
+        folder = self.folder / "checkpoints" / str(iteration)
+        if folder.exists():  # a successor may have tidied up behind an attempt that was cut off
+            files.write_json(folder / "report.json", row)
 
-    def failed(self, kind: str, why: str, text: str) -> None:
-        """Note why the attempt ended, if that can be written: a full disk must not hide the reason."""
+    def failed(self, kind: str, why: str, text: str, *, session: int, iteration: int) -> None:
+        """Note why the attempt ended, if that can be written: a full disk must not hide the reason.
+
+        Args:
+            kind: see `raydd.failures`.
+            why: one sentence.
+            text: the traceback.
+            session: of the driver that it ran for.
+            iteration: that it began at.
+        """
+        note = {"kind": kind, "why": why, "session": session, "iteration": iteration}
         with contextlib.suppress(OSError):
             files.write_text(self.folder / "error.txt", text)
-            files.write_json(self.folder / "failed.json", {"kind": kind, "why": why})
+            files.write_json(self.folder / "failed.json", note)
+
+    def stopped(self, seconds: float) -> None:
+        """Note how long an attempt has lasted that was asked to stop between two reports."""
+        files.write_json(self.folder / "stopped.json", {"seconds": seconds})
 
     def _tidy(self) -> None:
         own = [found for found in self.trial.checkpoints() if found.attempt == self.number]
@@ -167,7 +182,7 @@ class TrialFiles:
         found = []
         for attempt in self.attempts():
             for path in (self.attempt_folder(attempt) / "checkpoints").glob("*"):
-                if path.name.isdigit():
+                if path.name.isdigit() and (path / "state.json").exists():
                     found.append(Checkpoint(path, attempt, int(path.name)))
         return sorted(found, key=lambda one: (-one.iteration, -one.attempt))
 
@@ -197,12 +212,21 @@ class TrialFiles:
         return history
 
     def failures(self) -> list[dict[str, Any]]:
-        """Why attempts ended that failed (`attempt`, `kind`, `why`), oldest first."""
+        """Why attempts ended that failed (`attempt`, and what `Attempt.failed` notes), oldest first."""
         found = []
         for number in self.attempts():
             failed = self._read(number, "failed.json")
             if failed:
                 found.append({"attempt": number, **failed})
+        return found
+
+    def seconds(self) -> dict[int, float]:
+        """How long each attempt has lasted, as far as it was written down, whether it counts or not."""
+        found = {}
+        for number in self.attempts():
+            rows = files.read_jsonl(self.attempt_folder(number) / "history.jsonl")
+            reported = max((float(row["seconds"]) for row in rows), default=0.0)
+            found[number] = max(reported, float(self._read(number, "stopped.json").get("seconds", 0.0)))
         return found
 
     def begun(self, number: int) -> dict[str, Any]:

@@ -83,8 +83,8 @@ class Budget:
         self._best: float | None = None
         self.in_vain = 0
         for trial in study.trials():
-            for row in study.history(trial.number):
-                self.worked(trial.number, int(row["attempt"]), float(row["seconds"]))
+            for attempt, seconds in study.trial_files(trial.number).seconds().items():
+                self.worked(trial.number, attempt, seconds)
             self.ended(trial.outcome, trial.val_accuracy)
 
     def worked(self, number: int, attempt: int, seconds: float) -> None:

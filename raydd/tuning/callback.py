@@ -89,10 +89,15 @@ class StudyCallback(Callback):
         trial_files = self.study.trial_files(number)
         attempts = trial_files.attempts()
         known = {failure["attempt"] for failure in trial_files.failures()}
-        if attempts and attempts[-1] not in known:
+        session = int(trial.config["session"])
+        begun = trial_files.begun(attempts[-1]) if attempts else {}
+        # Not one of an earlier session, where a worker dies before it has begun.
+        if begun.get("session") == session and attempts[-1] not in known:
             text = error_text(trial)
             kind = failures.kind_of_text(text)
-            Attempt(trial_files, attempts[-1]).failed(kind, why_lost(kind, text), text)
+            Attempt(trial_files, attempts[-1]).failed(
+                kind, why_lost(kind, text), text, session=session, iteration=int(begun["iteration"])
+            )
         failed = trial_files.failures()
         if failed:
             self.progress.message(

@@ -53,7 +53,8 @@ class Conductor:
             self.budget.session.beat()
         if self.stopped or self.hopeless:
             return
-        asked, spent = self.sign.read(), self.budget.spent()
+        over = not self.searcher.left() and not self.searcher.live
+        asked, spent = self.sign.read(), None if over else self.budget.spent()
         if asked is not None:
             self.stop(asked["why"], asked["mode"])
         elif spent is not None:

@@ -177,7 +177,9 @@ def run_units(
     """
     wanted = [(arm, index) for arm in arms for index in range(len(seeds) if arm.paired else 1)]
     missing = [
-        (arm, index) for arm, index in wanted if not finished(unit_folder(study, arm, stage, index), arm)
+        (arm, index)
+        for arm, index in wanted
+        if not finished(unit_folder(study, arm, stage, index), arm, steps)
     ]
 
     def submit(task: Callable[..., Any], *arguments: Any) -> Any:
@@ -222,10 +224,16 @@ def run_units(
     return results
 
 
-def finished(folder: Path, arm: Arm) -> bool:
-    """Whether a unit has its result, made with the labels that its arm has now: real images have the winner's."""
+def finished(folder: Path, arm: Arm, steps: int | None = None) -> bool:
+    """Whether a unit has its result, made as it would be made now: with the labels of its arm (real images have the
+    winner's), and compared after as many optimisation steps, which are the winner's too.
+    """
     path = folder / "result.json"
-    return path.exists() and files.read_json(path).get("labelled_as", {}) == arm.labelled_as
+    if not path.exists():
+        return False
+    result = files.read_json(path)
+    compared = arm.baseline == "full" or result.get("compared_steps") == steps
+    return bool(result.get("labelled_as", {}) == arm.labelled_as) and compared
 
 
 def unit_folder(study: Study, arm: Arm, stage: str, index: int) -> Path:

@@ -9,7 +9,7 @@ evaluations that lie on a rung, and stops a trial only when it is worse than the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,24 @@ class MarginASHA(FIFOScheduler):
         repeats: networks per evaluation, >= 1.
         validation_size: validation images, >= 1.
         trials: trials of the study.
+        note: is told every decision: rung, trial, and whether it was stopped. What was decided once stays: a trial
+            that comes to its rung again, as one that was cut off behind it does, must not be judged by those that came
+            later.
     """
 
     def __init__(
-        self, *, reduction_factor: int, margin: float, repeats: int, validation_size: int, trials: int
+        self,
+        *,
+        reduction_factor: int,
+        margin: float,
+        repeats: int,
+        validation_size: int,
+        trials: int,
+        note: Callable[[int, int, bool], None] | None = None,
     ) -> None:
         super().__init__()
+        self.decided: dict[tuple[int, int], bool] = {}
+        self.note = note
         self.reduction_factor = reduction_factor
         self.margin = margin
         self.repeats = repeats
@@ -75,8 +87,12 @@ class MarginASHA(FIFOScheduler):
         if not result.get("evaluated") or rung <= 0 or not math.isfinite(result["val_accuracy"]):
             return TrialScheduler.CONTINUE
         number = int(result["number"])
-        self.record(rung, number, float(result["val_accuracy"]), float(result["val_accuracy_std"]))
-        return TrialScheduler.STOP if self.hopeless(rung, number) else TrialScheduler.CONTINUE
+        if (rung, number) not in self.decided:
+            self.record(rung, number, float(result["val_accuracy"]), float(result["val_accuracy_std"]))
+            self.decided[rung, number] = self.hopeless(rung, number)
+            if self.note is not None:
+                self.note(rung, number, self.decided[rung, number])
+        return TrialScheduler.STOP if self.decided[rung, number] else TrialScheduler.CONTINUE
 
     def debug_string(self) -> str:
         """One line about the rungs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from raydd.tuning.callback import replay
 from raydd.tuning.parent import artifact_root, common_tags, experiment, open_parent, tracking_uri
 from raydd.tuning.plan import Plan, check_compiling
 from raydd.tuning.provenance import provenance
-from raydd.tuning.searcher import STATES
+from raydd.tuning.searcher import STATES, open_optuna, write_missing_ends
 from raydd.tuning.signals import Signals
 from raydd.tuning.stages import make_assets, search_trials
 from raydd.tuning.studies import Study
@@ -143,6 +144,8 @@ def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
     """Run every stage that is not done yet; the study's lock is held and given back at the end."""
 
     def stages(ray: Any, tracker: Tracker, signals: Signals) -> dict[str, Any]:
+        if study.journal.exists():
+            write_missing_ends(study, open_optuna(study.journal, study.name).get_trials(deepcopy=False))
         replay(study, tracker, common_tags(study, plan))
         planned = make_assets(ray, study, plan, progress)
         search_trials(ray, study, planned, tracker, progress, signals)
@@ -181,11 +184,13 @@ def conduct(
         message = f"{why}; {extending.again(study)} goes on where it stopped"
     except StageFailed as error:
         message = str(error)
-    except OSError as error:
-        if failures.kind_of(error) != "disk":
+    except Exception as error:
+        if failures.kind_of(error) != "disk":  # Ray Tune wraps what the driver's own hooks raise
             raise
         status, code = "KILLED", StudyStopped.exit_code
-        message = f"stopped: the disk is full ({error.filename}); free some, then `raydd resume {study.name}`"
+        message = (
+            f"stopped: the disk is full; free some, then `raydd resume {study.name}` goes on where it stopped"
+        )
     finally:
         close(tracker, study, status, progress)
     return StudyResult(study.name, study.folder, code, report, message)
@@ -193,11 +198,14 @@ def conduct(
 
 def close(tracker: Tracker, study: Study, status: str, progress: Progress) -> None:
     """Close every run, say what the tracking store refused, and give the study back."""
-    tracker.close_study(status)
-    tracker.close()
-    if tracker.links().get("run_id"):
-        whole = status == "FINISHED" and not tracker.problems
-        files.write_json(study.folder / "tracking.json", {**tracker.links(), "whole": whole})
-    for problem in tracker.problems:
-        progress.warning(f"tracking: {problem}")
-    study.unlock()
+    try:
+        tracker.close_study(status)
+        tracker.close()
+        if tracker.links().get("run_id"):
+            whole = status == "FINISHED" and not tracker.problems
+            with contextlib.suppress(OSError):  # a full disk, which is told already
+                files.write_json(study.folder / "tracking.json", {**tracker.links(), "whole": whole})
+        for problem in tracker.problems:
+            progress.warning(f"tracking: {problem}")
+    finally:
+        study.unlock()

@@ -65,6 +65,17 @@ def open_optuna(journal: Path, name: str) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
 
 
+def write_missing_ends(study: Study, known: list[optuna.trial.FrozenTrial]) -> None:
+    """Give trials that were told an end, and whose driver died before it wrote it down, their end."""
+    ends = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    for trial in known:
+        folder = study.trial_folder(trial.number)
+        if trial.state in ends and folder.exists() and not (folder / "end.json").exists():
+            unknown = "the driver died before it wrote down why" if trial.state == TrialState.FAIL else ""
+            end = {"outcome": ends[trial.state], "why": "", **trial.user_attrs.get("end", {})}
+            study.write_end(trial.number, end["outcome"], end["why"] or unknown)
+
+
 class StudySearcher(Searcher):
     """Hands out the trials of one study, unfinished ones first.
 
@@ -96,7 +107,7 @@ class StudySearcher(Searcher):
         self.sampler, self.seed, self.iterations, self.session = sampler, seed, iterations, session
         self.optuna = open_optuna(study.journal, study.name)
         known = self.optuna.get_trials(deepcopy=False)
-        self._write_missing_ends(known)
+        write_missing_ends(study, known)
         self.unfinished = [trial.number for trial in known if trial.state == TrialState.RUNNING]
         # Points are always the first trials, in this order: those of a study that is asked for more trials stay
         # those that it was begun with, though a quarter of its trials may now be more published settings.
@@ -181,9 +192,12 @@ class StudySearcher(Searcher):
         value = float(result["val_accuracy"]) if outcome == "complete" and result else None
         if value is not None and not math.isfinite(value):
             outcome, value = "diverged", None
-        if outcome != "failed":  # the callback knows why a trial failed, and writes its end
-            self.study.write_end(trial.number, outcome, str((result or {}).get("why", "")))
+        # The journal first: a trial that has an end on disk is never handed out again.
+        why = str((result or {}).get("why", ""))
+        trial.set_user_attr("end", {"outcome": outcome, "why": why})
         self.optuna.tell(trial.number, value, STATES[outcome], skip_if_finished=True)
+        if outcome != "failed":  # the callback knows why a trial failed, and writes its end
+            self.study.write_end(trial.number, outcome, why)
         self.valued += STATES[outcome] in (TrialState.COMPLETE, TrialState.PRUNED)
 
     def save(self, checkpoint_path: str) -> None:
@@ -194,15 +208,6 @@ class StudySearcher(Searcher):
         """Nothing to restore: the journal is the state."""
 
     # -- drawing ---------------------------------------------------------------------------------------
-
-    def _write_missing_ends(self, known: list[optuna.trial.FrozenTrial]) -> None:
-        """Give trials that were told an end, and whose driver died before it wrote it down, their end."""
-        ends = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-        for trial in known:
-            folder = self.study.trial_folder(trial.number)
-            if trial.state in ends and folder.exists() and not (folder / "end.json").exists():
-                why = "the driver died before it wrote down why" if trial.state == TrialState.FAIL else ""
-                self.study.write_end(trial.number, ends[trial.state], why)
 
     def _set_sampler(self, number: int) -> None:
         # A sampler of its own for every trial: what is drawn depends on the number and on the told

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raydd.tuning.studies import Study
     from raydd.tuning.tracking import Tracker
 
+DECISIONS = "decisions.jsonl"
 RETRIES = 20  # what Ray may try at most; `raydd.failures` decides, in the trial's next attempt, whether there is one
 
 
@@ -178,12 +179,20 @@ def scheduler(plan: Plan, study: Study) -> Any:
         repeats=plan.config.evaluation.repeats,
         validation_size=len(plan.data.val),
         trials=settings.trials,
+        note=functools.partial(note_decision, study),
     )
+    for row in files.read_jsonl(study.folder / DECISIONS):
+        asha.decided[row["rung"], row["number"]] = row["stopped"]
     for trial in study.trials():
         for row in study.history(trial.number):
             if row.get("evaluated") and row["rung"] > 0 and math.isfinite(row["val_accuracy"]):
                 asha.record(row["rung"], trial.number, row["val_accuracy"], row["val_accuracy_std"])
     return asha
+
+
+def note_decision(study: Study, rung: int, number: int, stopped: bool) -> None:
+    """Write down whether a trial was stopped at a rung."""
+    files.append_jsonl(study.folder / DECISIONS, {"rung": rung, "number": number, "stopped": stopped})
 
 
 def read_measured(study: Study) -> dict[str, float] | None:

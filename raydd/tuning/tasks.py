@@ -219,6 +219,7 @@ def distil_and_evaluate(
     result = {
         "seed": seed,
         "split": split,
+        "compared_steps": steps,
         "diverged": diverged,
         "nets": figures,
         "bytes": (where / "distilled.safetensors").stat().st_size,

@@ -79,7 +79,7 @@ class Home:
             row |= {"attempt": attempt.number, "seconds": 360.0 * (iteration + 1), "loss/total": 0.5}
             attempt.report(row)
         if failed:
-            attempt.failed(*failed, f"Traceback of {number}\n  in a line\n")
+            attempt.failed(*failed, f"Traceback of {number}\n  in a line\n", session=1, iteration=0)
 
     def report(self, study, accuracy=0.7, winner=0):
         """A confirmation."""

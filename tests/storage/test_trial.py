@@ -145,8 +145,8 @@ def test_checkpoints_of_earlier_attempts_stay_until_there_are_enough_new_ones(tm
 def test_failures_are_told_in_their_order(tmp_path: Path) -> None:
     trial = TrialFiles(tmp_path)
     first, _, third = trial.claim(), trial.claim(), trial.claim()
-    third.failed("error", "second", "second traceback")
-    first.failed("lost", "first", "first traceback")
+    third.failed("error", "second", "second traceback", session=2, iteration=4)
+    first.failed("lost", "first", "first traceback", session=1, iteration=0)
     assert [(row["attempt"], row["kind"], row["why"]) for row in trial.failures()] == [
         (1, "lost", "first"),
         (3, "error", "second"),

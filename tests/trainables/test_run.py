@@ -13,6 +13,7 @@ import torch
 
 from raydd import config as configuration
 from raydd import files, stopping
+from raydd.errors import DataError
 from raydd.storage import DistilledSet
 from raydd.storage.stop_sign import NOW, REPORT, StopSign
 from raydd.tuning.studies import Study
@@ -259,6 +260,26 @@ def test_a_trial_that_is_asked_to_stop_in_an_evaluation_does_not_wait_for_its_en
     assert [same(row) for row in study.history(0)] == [same(row) for row in whole[0]]
 
 
+@pytest.mark.parametrize("reports", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_asked_to_stop_before_the_next_iteration_it_loses_no_report_and_makes_none_twice(
+    study: Study, whole: Any, reports: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", seconds)
+    trial = TrialRun(study.folder, 0)
+    for _ in range(reports):
+        trial.next_report()
+    StopSign(study.folder).put(NOW, "SIGTERM")
+    assert trial.next_report()["outcome"] == "interrupted"
+    again = TrialRun(study.folder, 0)  # a driver that is asked to stop while this one is set up
+    while not again.next_report()["done"]:
+        pass
+    StopSign(study.folder).take_down()
+    until_done(TrialRun(study.folder, 0))
+    assert [same(row) for row in study.history(0)] == [same(row) for row in whole[0]]
+    assert torch.equal(pixels(study), whole[1])
+
+
 def test_asked_to_stop_at_a_report_it_goes_on_to_it_and_tells_it_again_later(tmp_path: Path) -> None:
     study = study_in(tmp_path, iterations=60)
     trial = TrialRun(study.folder, 0)
@@ -315,6 +336,27 @@ def test_an_error_is_written_down_and_the_next_attempt_of_the_session_gives_up(s
     assert len(study.trial_files(0).attempts()) == 1
     another_session = base.DistillTrainable(config(study, session=2))
     assert another_session.step()["outcome"] == ""
+
+
+def test_a_failure_of_the_set_up_is_told_as_what_it_is(study: Study) -> None:
+    files.write_json(study.folder / "fingerprint.json", "of other data")
+    with pytest.raises(DataError, match="other data here than those that the study began with"):
+        base.DistillTrainable(config(study))
+    row = base.DistillTrainable(config(study)).step()
+    assert (row["outcome"], row["kind"]) == ("failed", "error")
+    assert "other data here" in row["why"]
+    (study.folder / "fingerprint.json").unlink()
+    assert base.DistillTrainable(config(study, session=2)).step()["outcome"] == ""
+
+
+def test_the_time_of_every_attempt_is_kept(study: Study) -> None:
+    trial = TrialRun(study.folder, 0)
+    for _ in range(3):
+        last = trial.next_report()
+    StopSign(study.folder).put(NOW, "SIGTERM")
+    stopped = trial.next_report()
+    assert study.trial_files(0).seconds() == {1: stopped["seconds"]}
+    assert stopped["seconds"] > last["seconds"]
 
 
 def test_out_of_memory_is_tried_once_more(study: Study, whole: Any) -> None:

@@ -88,3 +88,17 @@ def test_the_best_of_noisy_equal_trials_survives_far_more_often_with_the_margin(
 
     assert killed(0.0) > 0.3
     assert killed(2.0) < 0.1
+
+
+def test_what_was_decided_stays_and_is_told_once():
+    told = []
+    scheduler = asha(note=lambda *decision: told.append(decision))
+    feed(scheduler, [0.1, 0.8, 0.8])
+    feed(scheduler, [0.1, 0.8, 0.8, 0.9, 0.9, 0.9, 0.9])
+    assert scheduler.hopeless(333, 1)
+    assert (
+        scheduler.on_trial_result(None, None, result(1, 0.1)) == "CONTINUE"
+    )  # it came before there were enough
+    assert told == [(333, number, False) for number in range(1, 8)]
+    scheduler.decided[111, 3] = True
+    assert scheduler.on_trial_result(None, None, result(3, 0.9, rung=111)) == "STOP"

@@ -244,10 +244,13 @@ def test_a_trial_that_was_told_and_not_written_down_gets_its_end_back(tmp_path):
     end = tmp_path / "trials" / "0" / "end.json"
     assert files.read_json(end)["outcome"] == "complete"
     end.unlink()
+    search.on_trial_complete("c", {**result(2, 0.1, outcome="diverged"), "why": "a pixel is NaN"})
+    diverged = tmp_path / "trials" / "2" / "end.json"
+    diverged.unlink()
     searcher(tmp_path)
     assert files.read_json(end)["outcome"] == "complete"
+    assert files.read_json(diverged) == {"outcome": "diverged", "why": "a pixel is NaN"}
     assert files.read_json(tmp_path / "trials" / "1" / "end.json")["outcome"] == "failed"
-    assert not (tmp_path / "trials" / "2" / "end.json").exists()
 
 
 def test_a_point_that_leaves_a_name_open_does_not_tell_the_sampler_a_draw(tmp_path):
