@@ -302,6 +302,8 @@ def _delete(item: Item) -> Item:
     try:
         if lock is not None and not lock.acquire():
             return replace(item, deletable=False, why="its study has been started meanwhile")
+        if item.kind in (UNUSED, BANK) and _begun_meanwhile(item.path.parents[1]):
+            return replace(item, deletable=False, why="a study has been started meanwhile, and may need it")
         if item.path.is_dir() and not item.path.is_symlink():
             _discard(item.path)
         else:
@@ -312,6 +314,10 @@ def _delete(item: Item) -> Item:
         if lock is not None:
             lock.release()
     return item
+
+
+def _begun_meanwhile(home: Path) -> bool:
+    return any(Study(home / "studies" / name).is_running() for name in Study.names(home))
 
 
 def _discard(folder: Path) -> None:

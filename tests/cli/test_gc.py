@@ -161,3 +161,14 @@ def test_links_to_elsewhere_are_left_alone(home, used, tmp_path):
 
 def test_a_home_that_is_not_there_is_refused(home):
     assert home.refused("gc") == f"home: there is no folder {home.folder}"
+
+
+def test_a_study_that_begins_after_the_look_keeps_what_it_may_need(home, used):
+    from raydd.tuning import cleaning
+
+    found = cleaning.survey(home.folder)
+    late = home.study(name="late", running=True)
+    kept = {item.path.name: item.why for item in cleaning.sweep(found) if not item.deletable}
+    assert "a study has been started meanwhile" in kept[IDLE]
+    assert late.folder.exists()
+    assert (home.folder / "assets" / IDLE).exists()

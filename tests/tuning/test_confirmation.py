@@ -329,3 +329,13 @@ def test_the_one_run_of_full_data_does_not_hold_back_finished_seeds(tmp_path):
         for index in range(count):
             files.write_json(confirmation.unit_folder(study, arm, "report", index) / "result.json", {})
     assert confirmation.finished_seeds(study, arms) == 2
+
+
+@pytest.mark.parametrize(
+    ("baseline", "steps", "is_finished"),
+    [(None, 101, True), (None, 57, False), ("random", 57, False), ("full", 57, True)],
+)
+def test_a_result_that_was_compared_after_other_steps_is_made_anew(tmp_path, baseline, steps, is_finished):
+    arm = confirmation.Arm("0", "", "", "", None, {}, baseline=baseline)
+    files.write_json(tmp_path / "result.json", {"compared_steps": 101})
+    assert confirmation.finished(tmp_path, arm, steps) == is_finished
