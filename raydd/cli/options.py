@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from raydd import files
-from raydd.errors import ConfigError, StudyError
+from raydd.errors import ConfigError
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
-    from raydd.tuning import Study
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -145,24 +144,6 @@ def hyperparameters(texts: Sequence[str]) -> dict[str, Any]:
     if problems:
         raise ConfigError(problems)
     return found
-
-
-def trial_number(study: Study, trial: str) -> int:
-    """A trial as people name it: its number, `best` or `default`.
-
-    Raises:
-        StudyError: something else, or there is no best one yet.
-    """
-    if trial == "default":
-        return 0
-    if trial == "best":
-        best = study.best()
-        if best is None:
-            raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no best one")
-        return best.number
-    if not trial.isdigit():
-        raise StudyError(f"trial {trial!r} of study {study.name!r} must be a number, 'best' or 'default'")
-    return int(trial)
 
 
 def words(text: str) -> list[str]:

@@ -20,12 +20,12 @@ def rerun(name: str, trial: str | None, home: str | None) -> None:
     came. Nothing is written into the study, which may be running. Exit code 1 where they part.
     """
     from raydd import tuning
+    from raydd.tuning import addresses
 
-    study_name, slash, named = name.partition("/")
-    if (trial is None) == (not slash):
+    if (trial is None) == ("/" not in name):
         raise click.UsageError("name the trial once: NAME/TRIAL, or NAME --trial K")
-    study = tuning.Study.open(options.home_folder(home), study_name)
-    number = options.trial_number(study, named if trial is None else trial)
+    study, number = addresses.find(options.home_folder(home), name if trial is None else f"{name}/{trial}")
+    assert number is not None
     click.echo(f"trial {number} of study {study.name}, anew from iteration 0")
 
     def told(iteration: int, then: float, now: float) -> None:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from raydd.cli import options
-from raydd.errors import StudyError
-
-if TYPE_CHECKING:
-    from raydd.tuning import Study
 
 EPILOG = options.examples("raydd show first", "raydd show first/best --json")
 
@@ -27,14 +21,13 @@ def show(name: str, home: str | None, as_json: bool) -> None:
     """
     from raydd.cli import output
     from raydd.report import confirmation, trials
-    from raydd.tuning import Study
+    from raydd.tuning import addresses
 
-    study_name, slash, trial = name.partition("/")
-    study = Study.open(options.home_folder(home), study_name)
+    study, trial = addresses.find(options.home_folder(home), name)
     records, report = study.trials(), study.report()
     ranks = {record.number: rank for rank, record in trials.ranked(records)}
-    if slash:
-        record = study.trial(_number(study, trial))
+    if trial is not None:
+        record = study.trial(trial)
         if as_json:
             output.emit_json(trials.as_row(ranks[record.number], record))
         else:
@@ -45,16 +38,3 @@ def show(name: str, home: str | None, as_json: bool) -> None:
     else:
         confirmed = confirmation.render(report) if report else ["not confirmed on test data yet"]
         output.show(trials.table(records, title=f"study {study.name}"), *confirmed)
-
-
-def _number(study: Study, trial: str) -> int:
-    if trial == "default":
-        return 0
-    if trial == "best":
-        best = study.best()
-        if best is None:
-            raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no best one")
-        return best.number
-    if not trial.isdigit():
-        raise StudyError(f"trial {trial!r} of study {study.name!r} must be a number, 'best' or 'default'")
-    return int(trial)
