@@ -13,7 +13,7 @@ from typing import Any
 
 from raydd.errors import RayddError
 
-RETRIES: Mapping[str, int] = {"memory": 1, "lost": 3, "error": 0}
+RETRIES: Mapping[str, int] = {"memory": 1, "lost": 9, "error": 0}
 """Further attempts of a trial that gets no farther; one that got farther since has them all again."""
 
 MEMORY = re.compile(

@@ -86,7 +86,8 @@ class TrialRun:
         self.stop_sign = StopSign(study)
         self.accuracy, self.accuracy_std = math.nan, math.nan
         self.iteration, self.progress, self.began = 0, 0.0, 0
-        self.started = self.written = time.perf_counter()
+        self.started = time.perf_counter()
+        self.written = self.started - CHECKPOINT_SECONDS  # an attempt that lives for one report gets farther
         self.replay: dict[str, Any] | None = None
         self.fresh, self.before = True, 0.0
         self.saved = -1  # iteration of the newest checkpoint of this attempt

@@ -35,6 +35,9 @@ def _warns(hook: Callable[..., None]) -> Callable[..., None]:
     return safe
 
 
+UNBORN = 20  # workers that may die before they begin a trial, as where they cannot import what they need
+
+
 class StudyCallback(Callback):
     """Ray calls it in the driver; what goes wrong becomes a warning, because an exception would end the search.
 
@@ -61,6 +64,8 @@ class StudyCallback(Callback):
         self.tags, self.iterations = dict(tags), iterations
         self.drawn: dict[int, dict[str, Any]] = {}
         self.ended: set[int] = set()
+        self.told: dict[int, int] = {}  # failures of a trial that are written down
+        self.unborn = 0
 
     def __getstate__(self) -> dict[str, Any]:
         return {"study": self.study}  # Ray pickles it into a file that nobody reads
@@ -99,6 +104,11 @@ class StudyCallback(Callback):
                 kind, why_lost(kind, text), text, session=session, iteration=int(begun["iteration"])
             )
         failed = trial_files.failures()
+        if len(failed) <= self.told.get(number, 0):
+            self.unborn += 1
+            if self.unborn >= UNBORN:
+                self.conductor.stop(f"workers die before they begin a trial: {last_line(error_text(trial))}")
+        self.told[number] = len(failed)
         if failed:
             self.progress.message(
                 f"trial {number}: {failed[-1]['why']}; it is tried again from its last checkpoint"
@@ -242,12 +252,17 @@ def finish_files(study: Study, number: int, outcome: str) -> None:
 
 def why_lost(kind: str, text: str) -> str:
     """One sentence about a failure of which only Ray's message is left."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if kind == "lost":
         return "its worker process or its node died"
     if kind == "memory":
-        found = next((line for line in lines if failures.MEMORY.search(line)), "")
+        found = next((line.strip() for line in text.splitlines() if failures.MEMORY.search(line)), "")
         return f"out of memory: {found[:300]}" if found else "out of memory"
+    return last_line(text)
+
+
+def last_line(text: str) -> str:
+    """What a traceback ends with."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "the worker died"
 
 

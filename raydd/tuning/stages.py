@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from raydd.tuning.tracking import Tracker
 
 DECISIONS = "decisions.jsonl"
-RETRIES = 20  # what Ray may try at most; `raydd.failures` decides, in the trial's next attempt, whether there is one
+RETRIES = 1000  # what Ray may try at most; `raydd.failures` decides, in the trial's next attempt, whether there is one
 
 
 def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:

@@ -125,8 +125,8 @@ def test_a_trial_that_is_cut_off_in_any_iteration_ends_as_if_it_had_not_been(
 def test_reports_in_quick_succession_leave_no_checkpoint_each_and_lose_nothing(
     study: Study, whole: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)
     trial = TrialRun(study.folder, 0)
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)
     for _ in range(6):
         trial.next_report()
     assert [found.iteration for found in study.trial_files(0).checkpoints()] == [3, 1]  # the rungs
