@@ -47,8 +47,7 @@ def node_of(study: Any, number: int) -> str:
 
 def kill_a_node_that_works(study: Any, nodes: Nodes, choose: Callable[[list[int]], int]) -> None:
     number = choose(sorted(study.workers()))
-    hexes = [node.unique_id if hasattr(node, "unique_id") else node.node_id for node in nodes.nodes]
-    nodes.kill(hexes.index(node_of(study, number)))
+    nodes.kill([node.node_id for node in nodes.nodes].index(node_of(study, number)))
 
 
 @pytest.mark.integration

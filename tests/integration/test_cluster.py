@@ -88,6 +88,7 @@ def written(path, config):
     return str(path)
 
 
+@pytest.mark.slow  # minutes on two cores
 def test_twelve_trials_share_three_gpus_of_three_nodes(nodes, small, tmp_path):
     changes = {**TINY, "search__trials": 12, "resources__gpus_per_trial": 0.25, "resources__address": "auto"}
     config = small(tmp_path / "home", "wide", **changes)

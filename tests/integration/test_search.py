@@ -148,4 +148,4 @@ def test_two_drivers_on_one_study_are_refused(finished, command):
     finally:
         study.unlock()
     assert result.returncode == 2
-    assert "in use by another process" in result.stderr
+    assert "study 'first' is in use by process " in result.stderr

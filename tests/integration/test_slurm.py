@@ -46,6 +46,7 @@ def submit(slurm, *arguments, log):
     )
 
 
+@pytest.mark.slow  # minutes on two cores
 def test_a_job_out_of_time_goes_back_to_the_queue_and_the_next_one_finishes(slurm, small, tmp_path):
     changes = {"iterations": 60, "search__trials": 2, "search__scheduler": "none", "confirm__baselines": []}
     config = small(tmp_path / "home", "queued", **changes)
