@@ -8,7 +8,7 @@ from raydd import files
 from raydd.tuning.extending import again
 from raydd.tuning.searcher import open_optuna
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]  # minutes on two cores
 
 
 def test_a_study_is_extended_by_trials_and_a_point_and_confirmed_anew(tmp_path, small, run, runs_of, command):
