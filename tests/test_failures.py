@@ -44,6 +44,7 @@ def test_kinds_of_errors(error: Exception, kind: str) -> None:
     ("text", "kind"),
     [
         ("ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.", "lost"),
+        ("The actor 90ca is unavailable: RpcError: RPC error: Socket closed rpc_code: 14.", "lost"),
         ("ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.", "memory"),
         (
             "ray.exceptions.RayTaskError(ValueError): ray::DistillTrainable.train()\nValueError: nothing",

@@ -99,7 +99,8 @@ class StudyCallback(Callback):
         # Not one of an earlier session, where a worker dies before it has begun.
         if begun.get("session") == session and attempts[-1] not in known:
             text = error_text(trial)
-            kind = failures.kind_of_text(text)
+            # An exception would have been written down by the worker itself.
+            kind = "memory" if failures.kind_of_text(text) == "memory" else "lost"
             Attempt(trial_files, attempts[-1]).failed(
                 kind, why_lost(kind, text), text, session=session, iteration=int(begun["iteration"])
             )
