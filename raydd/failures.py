@@ -21,7 +21,9 @@ MEMORY = re.compile(
     r"bad_alloc|memory monitor|low on memory|CUBLAS_STATUS_ALLOC_FAILED"
 )
 LOST = re.compile(
-    r"ActorDied|ActorUnavailable|WorkerCrashed|NodeDied|worker died|actor died|node .*died|preempt", re.I
+    r"ActorDied|ActorUnavailable|WorkerCrashed|NodeDied|worker died|actor died|node .*died|preempt|"
+    r"actor .* is unavailable|RPC error|Socket closed",
+    re.I,
 )
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?")
 
