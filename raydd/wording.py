@@ -37,6 +37,11 @@ def hyperparameters(values: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value(values[name])}" for name in sorted(values)) or NOTHING
 
 
+def last_line(error: BaseException) -> str:
+    """The last line of an error's message, or its type: what Ray's long messages come down to."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as people read them: `8.4 s`, `3 min 05 s`, `2 h 07 min`; unknown is `-`."""
     if seconds is None or not math.isfinite(seconds):

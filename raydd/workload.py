@@ -150,29 +150,46 @@ def labelling_net(values: Mapping[str, Any]) -> str | None:
     return values["teacher"] if values.get("labels") == "online" else None
 
 
+class Unit(NamedTuple):
+    """One task of a confirmation.
+
+    Attributes:
+        stage: `re-rank` or `report`.
+        distilled: GFLOP of its distillation, 0 for real images.
+        judged: GFLOP of its evaluations, and for `full` of the network that is trained on all images.
+        kind: `own`, `again` (own, and another arm of the same seed has filled the target bank), `base`, or `real`.
+    """
+
+    stage: str
+    distilled: float
+    judged: float
+    kind: str
+
+
 def confirmation(config: StudyConfig, method: Method, context: Context, data: DataSplits) -> float:
-    """Re-ranking on validation data, then the report on test data with as many seeds as it has at least.
+    """Re-ranking on validation data, then the report on test data with as many seeds as it has at least."""
+    return sum(unit.distilled + unit.judged for unit in units(config, method, context, data))
+
+
+def units(config: StudyConfig, method: Method, context: Context, data: DataSplits) -> list[Unit]:
+    """All tasks of a confirmation with its first report seeds, in the order in which they are run.
 
     Winner and top trials count as trial 0, whose values are known. Sets of another size than the winner's are
     judged a second time in the report, after as many optimisation steps as the winner's; sets with soft labels once
     more with hard ones, coresets aside.
     """
-    settings, confirm = config.evaluation, config.confirm
-    protocol, epochs = settings.protocol or method.protocol_for(context), confirm.epochs or settings.epochs
+    confirm, architectures = config.confirm, config.confirm.nets or [config.evaluation.net]
+    protocol = config.evaluation.protocol or method.protocol_for(context)
+    epochs = confirm.epochs or config.evaluation.epochs
     own = arm(method, context, method.defaults(context).model_dump())
-    others: list[Arm] = []  # what is compared with the method: here its base
-    name = method.base_of(context)
-    if name is not None:
-        base = registry.get(name)
-        its = jobs.context_for(base, context)
-        others = [arm(base, its, base.defaults(its).model_dump())]
+    steps = equal_steps.optimisation_steps(protocol, epochs, own.images)
 
-    def judged(net: str, split: str, which: Arm, epochs: int | None = epochs, hard: bool = False) -> float:
+    def judged(net: str, split: str, which: Arm, last: int | None = epochs, hard: bool = False) -> float:
         return evaluation(
             net,
             data,
             protocol=protocol,
-            epochs=epochs,
+            epochs=last,
             images=which.images,
             repeats=confirm.repeats,
             split=split,
@@ -180,27 +197,43 @@ def confirmation(config: StudyConfig, method: Method, context: Context, data: Da
         )
 
     def reported(which: Arm, hard: bool) -> float:
-        """An arm of the report with one seed: distilled, judged once or twice, and maybe with hard labels."""
+        """Evaluations of an arm of the report with one seed: once or twice, and maybe with hard labels."""
         again = equal_steps.other_epochs(protocol, epochs, which.images, steps)
         passes = [epochs] if again is None else [epochs, again]
-        total = which.work + sum(judged(net, "test", which, last) for net in architectures for last in passes)
+        total = sum(judged(net, "test", which, last) for net in architectures for last in passes)
         return total + sum(judged(net, "test", which, hard=True) for net in architectures if hard)
 
-    architectures = confirm.nets or [settings.net]
-    steps = equal_steps.optimisation_steps(protocol, epochs, own.images)
-    ranked = [own] * min(confirm.top + 1, config.search.trials)  # trial 0 is always among them
-    tuned = [own] * min(2, config.search.trials)  # the winner, and trial 0 if it is another
+    base = base_arm(method, context)
+    ranked = min(confirm.top + 1, config.search.trials)  # trial 0 is always among them
+    tuned = min(2, config.search.trials)  # the winner, and trial 0 if it is another
+    found: list[Unit] = []
+    for stage, count, seeds in (
+        ("re-rank", ranked, confirm.rerank_seeds),
+        ("report", tuned, confirm.report_seeds),
+    ):
+        arms = [(own, "own" if number == 0 else "again") for number in range(count)]
+        arms += [(base, "base")] if base else []
+        for which, kind in arms:
+            first = stage == "re-rank"
+            work = judged(architectures[0], "val", which) if first else reported(which, which.soft)
+            found += [Unit(stage, which.work, work, kind)] * seeds
     real = own._replace(work=0.0, images=context.classes * context.ipc)  # with the labels of the same teacher
-    rerank = sum(each.work + judged(architectures[0], "val", each) for each in ranked + others)
-    report = sum(reported(each, each.soft) for each in tuned + others)
-    report += sum(
-        reported(real, real.soft and name == "random") for name in confirm.baselines if name != "full"
-    )
-    return (
-        confirm.rerank_seeds * rerank
-        + confirm.report_seeds * report
-        + baseline_network(config, data, architectures[0])
-    )
+    for name in confirm.baselines:
+        if name != "full":
+            work = reported(real, real.soft and name == "random")
+            found += [Unit("report", 0.0, work, "real")] * confirm.report_seeds
+    network = baseline_network(config, data, architectures[0])
+    return [*found, Unit("report", 0.0, network, "real")] if network else found
+
+
+def base_arm(method: Method, context: Context) -> Arm | None:
+    """What the method is compared with: its base at default values, where it has one."""
+    name = method.base_of(context)
+    if name is None:
+        return None
+    base = registry.get(name)
+    its = jobs.context_for(base, context)
+    return arm(base, its, base.defaults(its).model_dump())
 
 
 def baseline_network(config: StudyConfig, data: DataSplits, net: str) -> float:

@@ -278,7 +278,6 @@ class TrialRun:
             "attempt": self.attempt.number,
             "outcome": "",
             "why": "",
-            "kind": "",
             "done": False,
             **{f"loss/{name}": value for name, value in losses.items()},
         }

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raydd import wording
+from raydd.tuning.studies import complete
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,15 +28,12 @@ def ranked(records: Sequence[TrialRecord]) -> list[tuple[int | None, TrialRecord
     Only complete trials have a rank, because a stopped trial's accuracy belongs to less work. Ties go to the
     lower number.
     """
-    complete = [
-        record for record in records if record.outcome == "complete" and record.val_accuracy is not None
-    ]
-    complete.sort(key=lambda record: (-(record.val_accuracy or 0.0), record.number))
-    numbers = {record.number for record in complete}
+    best_first = complete(records)
+    numbers = {record.number for record in best_first}
     others = sorted(
         (record for record in records if record.number not in numbers), key=lambda one: one.number
     )
-    return [(rank, record) for rank, record in enumerate(complete, 1)] + [(None, one) for one in others]
+    return [(rank, record) for rank, record in enumerate(best_first, 1)] + [(None, one) for one in others]
 
 
 def accuracy(record: TrialRecord) -> str:

@@ -17,6 +17,7 @@ BEAT = 15.0  # seconds between two notes of how long a session has lasted: what 
 
 
 FOLDER = "sessions"
+UNITS = {"hours": "hours", "gpu_hours": "GPU-hours"}  # fields of the budget, and what they are called
 
 
 def sessions(study: Study) -> dict[int, dict[str, Any]]:
@@ -108,15 +109,18 @@ class Budget:
         """GPU time of all attempts of all trials."""
         return self.share * sum(self._attempts.values()) / 3600
 
+    def exhausted(self) -> dict[str, float]:
+        """Those of `hours` and `gpu_hours` of which nothing is left, and how much was used."""
+        used = {name: getattr(self, name) for name in UNITS}
+        limits = {name: getattr(self.config, name) for name in UNITS}
+        return {name: used[name] for name in UNITS if limits[name] is not None and used[name] >= limits[name]}
+
     def spent(self) -> str | None:
         """What has been spent of hours and GPU-hours, as a sentence; None where there is some left."""
-        for unit, limit, value in (
-            ("hours", self.config.hours, self.hours),
-            ("GPU-hours", self.config.gpu_hours, self.gpu_hours),
-        ):
-            if limit is not None and value >= limit:
-                return f"the budget of {limit:g} {unit} is spent"
-        return None
+        name = next(iter(self.exhausted()), None)
+        return (
+            None if name is None else f"the budget of {getattr(self.config, name):g} {UNITS[name]} is spent"
+        )
 
     def settled(self) -> str | None:
         """That so many trials have brought nothing better that there is no use in more of them, as a sentence."""

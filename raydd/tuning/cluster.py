@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from raydd import devices
+from raydd import devices, wording
 from raydd.config import INSTALLED, ResourcesConfig, StudyConfig
 from raydd.errors import ConfigError, StageFailed
 
@@ -194,7 +194,7 @@ def _knock(address: str) -> None:
 
 def _unreachable(address: str | None, error: Exception) -> str:
     if address is None:
-        return f"Ray on this machine could not be reached: {_last_line(error)}"
+        return f"Ray on this machine could not be reached: {wording.last_line(error)}"
     hint = ""
     if isinstance(error, ConnectionError) and "RAY_AUTH_TOKEN" not in os.environ:
         hint = (
@@ -203,7 +203,7 @@ def _unreachable(address: str | None, error: Exception) -> str:
     if isinstance(error, RuntimeError) and "ersion" in str(error):
         lines = " ".join(str(error).split())
         return f"the Ray cluster at {located(address)} is of another version: {lines}"
-    return f"the Ray cluster at {located(address)} could not be joined: {_last_line(error)}{hint}"
+    return f"the Ray cluster at {located(address)} could not be joined: {wording.last_line(error)}{hint}"
 
 
 @contextlib.contextmanager
@@ -324,13 +324,9 @@ def fetch(ray: Any, reference: Any, failure: str) -> Any:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause if isinstance(error.cause, Exception) else error
-        raise StageFailed(f"{failure}: {_last_line(cause)}") from error
+        raise StageFailed(f"{failure}: {wording.last_line(cause)}") from error
     except ray.exceptions.RayError as error:
-        raise StageFailed(f"{failure}: {_last_line(error)}") from error
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise StageFailed(f"{failure}: {wording.last_line(error)}") from error
 
 
 def task_options(resources: ResourcesConfig) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from raydd.storage import DistilledSet
 from raydd.tuning import cluster, frozen, tasks, waiting
 from raydd.tuning.arms import Arm, base_arm, compared_steps, main_net, report_arms, report_seeds, trial_arm
 from raydd.tuning.stages import check_assets
+from raydd.tuning.studies import complete
 from raydd.tuning.summary import figures, summarise, widest_interval
 
 if TYPE_CHECKING:
@@ -98,12 +99,9 @@ def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, 
         )
     progress.stage("re-rank")
     config = plan.config
-    complete = [
-        trial for trial in study.trials() if trial.outcome == "complete" and trial.val_accuracy is not None
-    ]
-    complete.sort(key=lambda trial: (-(trial.val_accuracy or 0.0), trial.number))
-    chosen = complete[: config.confirm.top]
-    chosen += [trial for trial in complete if trial.number == 0 and trial not in chosen]
+    finished = complete(study.trials())
+    chosen = finished[: config.confirm.top]
+    chosen += [trial for trial in finished if trial.number == 0 and trial not in chosen]
     arms = [trial_arm(trial, plan) for trial in chosen]
     base = base_arm(plan)
     seeds = [

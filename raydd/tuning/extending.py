@@ -11,16 +11,16 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydd import config as configuration
 from raydd import files, jobs, registry, wording
-from raydd.config import StudyConfig, default_home
+from raydd.config import StudyConfig
 from raydd.data import load_data
 from raydd.errors import ConfigError, RayddError, StudyError, StudyStopped
 from raydd.tuning import frozen
 from raydd.tuning.budget import Budget
+from raydd.tuning.commands import FLAGS, command, raised
 from raydd.tuning.parent import tracking_uri
 from raydd.tuning.plan import Plan, own_point, plan_for
 from raydd.tuning.searcher import STATES
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from raydd.tuning.studies import Study
 
 LOCK = "extensions.lock"
-FLAGS = {"hours": "--hours", "gpu_hours": "--gpu-hours"}
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def over(study: Study, changed: Mapping[str, Any]) -> tuple[int, str] | None:
     left = config.search.trials - _ended(study)
     spent, settled = budget.spent(), budget.settled()
     if left > 0 and spent is not None:
-        used = ", ".join(f"{used:.3g} {flag[2:]} used" for flag, used in _spent(budget).items())
+        used = ", ".join(f"{used:.3g} {FLAGS[name][2:]} used" for name, used in budget.exhausted().items())
         report = (
             ""
             if study.report() or study.best() is None
@@ -240,23 +239,12 @@ def confirmed(study: Study) -> bool:
 
 def again(study: Study, verb: str = "resume", *, flags: str = "") -> str:
     """The command that goes on with a study, in backticks, with the flags for what has been spent of its budget."""
-    home = "" if study.home == Path(default_home()).absolute() else f" --home {study.home}"
-    if verb == "resume" and study.config.search.trials > _ended(study):
-        flags = " ".join([*(f"{flag} +H" for flag in _spent(Budget(study))), *([flags] if flags else [])])
-    return f"`raydd {verb} {study.name}{home}{' ' if flags else ''}{flags}`"
+    spent = raised(Budget(study)) if verb == "resume" and study.config.search.trials > _ended(study) else []
+    return f"`{command(study, verb, *spent, *([flags] if flags else []))}`"
 
 
 def _ended(study: Study) -> int:
     return sum(trial.outcome in STATES for trial in study.trials())
-
-
-def _spent(budget: Budget) -> dict[str, float]:
-    """Flags of what has been spent, and how much was used."""
-    return {
-        flag: getattr(budget, name)
-        for name, flag in FLAGS.items()
-        if getattr(budget.config, name) is not None and getattr(budget, name) >= getattr(budget.config, name)
-    }
 
 
 # -- points of one's own -------------------------------------------------------------------------------------

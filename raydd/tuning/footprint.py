@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from raydd import workload
 from raydd.storage import bank
 from raydd.storage.trial import KEPT_CHECKPOINTS
-from raydd.tuning import shares, units
+from raydd.tuning import shares
 from raydd.tuning.measurement import Measured
 from raydd.tuning.plan import Plan, trial_iterations
 
@@ -36,7 +37,8 @@ def memory_use(found: Measured, share: float, concurrency: int) -> dict[str, Any
 def disk_use(plan: Plan, found: Measured, concurrency: int) -> dict[str, Any]:
     """Bytes that the study leaves or needs on the way, and the share of the search's real sides that are kept."""
     config, home = plan.config, Path(plan.config.home)
-    runs = [unit for unit in units.confirmation(plan) if unit.kind != "real"]
+    tasks = workload.units(config, plan.method, plan.context, plan.data)
+    runs = [unit for unit in tasks if unit.kind != "real"]
     seeds = 1 + config.confirm.rerank_seeds + config.confirm.report_seeds
     whole = math.ceil(trial_iterations(plan.method, plan.context, plan.points[0].values) / bank.BLOCK)
     wanted = whole * found.block_bytes

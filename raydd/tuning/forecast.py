@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from raydd import devices, jobs, workload
 from raydd.cadence import SMALLEST_STUDY
 from raydd.storage import bank
-from raydd.tuning import footprint, measurement, shares, units
+from raydd.tuning import footprint, measurement, shares
 from raydd.tuning.measurement import Measured
 from raydd.tuning.plan import Plan
 from raydd.tuning.trial_cost import TrialCost
@@ -210,8 +210,9 @@ def study_stages(
         ("assets", found.assets, found.assets, slots),
         ("search", best, worst, concurrency),
     ]
+    tasks = workload.units(plan.config, plan.method, plan.context, plan.data)
     for stage in ("re-rank", "report"):
-        spent = [unit_seconds(unit, trial, plan) for unit in units.confirmation(plan) if unit.stage == stage]
+        spent = [unit_seconds(unit, trial, plan) for unit in tasks if unit.stage == stage]
         if stage == "report" and plan.config.confirm.fit == "train+val":
             spent += found.assets
         stages.append((stage, spent, spent, slots))
@@ -256,7 +257,7 @@ def search_durations(
     return best, worst
 
 
-def unit_seconds(unit: units.Unit, trial: TrialCost, plan: Plan) -> float:
+def unit_seconds(unit: workload.Unit, trial: TrialCost, plan: Plan) -> float:
     """Seconds of one task of the confirmation, by its arithmetic beside the trial's."""
     own = workload.distillation(
         plan.method,

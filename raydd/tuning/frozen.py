@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydd import files
+from raydd.tuning.studies import complete
 
 if TYPE_CHECKING:
     from raydd.tuning.studies import Study
@@ -16,11 +17,7 @@ WINNER, REPORT, HISTORY = "winner.json", "report.json", "history"
 
 def candidates(study: Study) -> list[int]:
     """Numbers of the complete trials, ascending: those that a winner is chosen from."""
-    return [
-        trial.number
-        for trial in study.trials()
-        if trial.outcome == "complete" and trial.val_accuracy is not None
-    ]
+    return sorted(trial.number for trial in complete(study.trials()))
 
 
 def winner(study: Study) -> dict[str, Any] | None:
@@ -29,12 +26,7 @@ def winner(study: Study) -> dict[str, Any] | None:
     if not path.exists():
         return None
     ranking: dict[str, Any] = files.read_json(path)
-    known = ranking.get("candidates")
-    if known is None:  # of a version that did not write them down
-        joined = bool(study.extensions())
-    else:
-        joined = known != candidates(study)
-    return None if joined else ranking
+    return ranking if ranking["candidates"] == candidates(study) else None
 
 
 def retire(study: Study) -> Path | None:

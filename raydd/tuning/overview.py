@@ -110,8 +110,7 @@ def _joined(study: Study, complete: Mapping[int, Any]) -> bool:
     """Whether trials have joined since the winner was chosen, or were asked for since the report was written."""
     confirm = study.folder / "confirm"
     winner = confirm / "winner.json"
-    candidates = files.read_json(winner).get("candidates") if winner.exists() else None
-    if candidates is not None and set(candidates) != set(complete):
+    if winner.exists() and set(files.read_json(winner)["candidates"]) != set(complete):
         return True
     reported = (confirm / "report.json").stat().st_mtime
     return any(

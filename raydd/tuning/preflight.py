@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raydd import files, registry
+from raydd import files, registry, wording
 from raydd.config import INSTALLED, StudyConfig
 from raydd.errors import ConfigError, RayddError, StageFailed, StudyError
 from raydd.storage import assets
@@ -115,9 +115,11 @@ def _problem(
     except ray.exceptions.GetTimeoutError:
         return f"did not answer within {ANSWER_SECONDS:g} s; look at it, or take it out of the cluster"
     except ray.exceptions.RuntimeEnvSetupError as error:
-        return f"could not be given {config.resources.code}: {_last_line(error)}; see Ray's logs there"
+        return f"could not be given {config.resources.code}: {wording.last_line(error)}; see Ray's logs there"
     except ray.exceptions.RayError as error:
-        return f"could not be looked at ({_last_line(error)}); try again, or take it out of the cluster"
+        return (
+            f"could not be looked at ({wording.last_line(error)}); try again, or take it out of the cluster"
+        )
     remedy = "install raydd there, in the Python that Ray runs with"
     if config.resources.code == INSTALLED:
         remedy += ", or send a wheel of it along (resources.code)"
@@ -207,7 +209,7 @@ def digest_of_method(method: str) -> str:
     try:
         file = inspect.getsourcefile(type(registry.get(method)))
     except (RayddError, ImportError, TypeError) as error:
-        return f"none: {_last_line(error)}"
+        return f"none: {wording.last_line(error)}"
     return "unknown" if file is None else files.file_digest(Path(file))[:12]
 
 
@@ -254,7 +256,3 @@ def _phrase(path: Path, node: str) -> str:
     except OSError as error:
         return f"cannot write ({error.strerror}) into"
     return ""
-
-
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raydd import failures, files
-from raydd.config import default_home
+from raydd.storage.stop_sign import StopSign
 from raydd.tuning import overview
 from raydd.tuning.budget import Budget, sessions
+from raydd.tuning.commands import command, raised
+from raydd.tuning.studies import complete
 
 if TYPE_CHECKING:
     from raydd.tuning.studies import Study, TrialRecord
@@ -123,13 +125,9 @@ def status(study: Study) -> Status:
     session = max(sessions(study), default=0)
     outcomes = {record.number: _outcome(study, record, running, session) for record in records}
     ended = sum(outcome not in ("running", "interrupted") for outcome in outcomes.values())
-    complete = {
-        record.number: record.val_accuracy
-        for record in records
-        if record.outcome == "complete" and record.val_accuracy is not None
-    }
-    best = max(complete, key=lambda number: (complete[number] or 0.0, -number), default=None)
-    state = overview.state_of(study, complete, ended, config.search.trials, report)
+    accuracies = {record.number: record.val_accuracy for record in complete(records)}
+    best = next(iter(accuracies), None)
+    state = overview.state_of(study, accuracies, ended, config.search.trials, report)
     searching = ended < config.search.trials and budget.settled() is None
     stage = _stage(study, state, searching, report)
     stop = study_stop(study) if running else None
@@ -144,7 +142,7 @@ def status(study: Study) -> Status:
         outcomes=dict(Counter(outcomes.values())),
         underway=[_underway(study, record) for record in records if outcomes[record.number] == "running"],
         best=best,
-        best_accuracy=None if best is None else complete[best],
+        best_accuracy=None if best is None else accuracies[best],
         confirmed=None if report is None else float(report["arms"][0]["mean"]),
         report_runs=len(list((study.folder / "confirm").glob("*/re*-*/result.json"))),
         spent=[
@@ -161,8 +159,6 @@ def status(study: Study) -> Status:
 
 def study_stop(study: Study) -> str | None:
     """Why the study was asked to stop, if it was and a driver has not heard of it yet."""
-    from raydd.storage.stop_sign import StopSign
-
     sign = StopSign(study.folder).read()
     return None if sign is None else sign["why"]
 
@@ -236,20 +232,10 @@ def _stage(study: Study, state: str, searching: bool, report: Mapping[str, Any] 
     return "report"
 
 
-def command(study: Study, verb: str, *flags: str) -> str:
-    """What to type for this study, with `--home` where it would not be found without it."""
-    home = [] if study.home == files.absolute(default_home()) else ["--home", str(study.home)]
-    return " ".join(["raydd", verb, study.name, *home, *flags])
-
-
 def _next(state: str, budget: Budget) -> list[list[str]]:
-    """Verbs with flags: what is spent has to be raised, or the search would end at once."""
+    """Verbs with flags."""
     if state == overview.STOPPED:
-        limits = budget.config
-        used = (("--hours", limits.hours, budget.hours), ("--gpu-hours", limits.gpu_hours, budget.gpu_hours))
-        return [
-            ["resume", *(f"{flag} +H" for flag, limit, value in used if limit is not None and value >= limit)]
-        ]
+        return [["resume", *raised(budget)]]
     verbs = {overview.RUNNING: ["logs", "stop"], overview.SEARCHED: ["confirm"], overview.CONFIRMED: ["show"]}
     return [[verb] for verb in verbs.get(state, ["logs"])]
 

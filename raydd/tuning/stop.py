@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from raydd.errors import StudyError
 from raydd.storage.stop_sign import NOW, StopSign
-from raydd.tuning.status import command
+from raydd.tuning.commands import command
 
 if TYPE_CHECKING:
     from raydd.tuning.studies import Study

@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -287,10 +287,7 @@ class Study:
 
     def best(self) -> TrialRecord | None:
         """The complete trial with the highest validation accuracy (a search estimate); ties go to the lowest number."""
-        complete = [
-            trial for trial in self.trials() if trial.outcome == "complete" and trial.val_accuracy is not None
-        ]
-        return max(complete, key=lambda trial: (trial.val_accuracy or 0.0, -trial.number), default=None)
+        return next(iter(complete(self.trials())), None)
 
     def report(self) -> dict[str, Any] | None:
         """The confirmation, if it has been made."""
@@ -317,6 +314,12 @@ def without_password(config: StudyConfig) -> StudyConfig:
     if uri is None or redact(uri) == uri:
         return config
     return config.replace(tracking={**config.tracking.model_dump(), "uri": redact(uri)})
+
+
+def complete(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Complete trials by validation accuracy, best first; ties go to the lower number."""
+    found = [record for record in records if record.outcome == "complete" and record.val_accuracy is not None]
+    return sorted(found, key=lambda record: (-(record.val_accuracy or 0.0), record.number))
 
 
 def taken(name: str, home: Path) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from raydd import jobs, wording
 from raydd.errors import ConfigError, StudyError
 from raydd.tuning.plan import Plan, own_point, plan_for
-from raydd.tuning.studies import Study
+from raydd.tuning.studies import Study, complete
 
 if TYPE_CHECKING:
     from raydd.registry import Scalar
@@ -70,13 +70,10 @@ def best_trials(study: Study, plan: Plan) -> list[tuple[Study, TrialRecord]]:
             f"--warm-start: study {study.name!r} has searched {method!r}, whose hyperparameters mean nothing to "
             f"{plan.method.name!r}; name a study of {plan.method.name!r}"
         )
-    complete = [
-        trial for trial in study.trials() if trial.outcome == "complete" and trial.val_accuracy is not None
-    ]
-    if not complete:
+    ranked = complete(study.trials())
+    if not ranked:
         raise StudyError(f"--warm-start: study {study.name!r} has no complete trial to start from")
-    complete.sort(key=lambda trial: (-(trial.val_accuracy or 0.0), trial.number))
-    return [(study, trial) for trial in complete]
+    return [(study, trial) for trial in ranked]
 
 
 def setting(trial: TrialRecord, plan: Plan, study: str) -> tuple[dict[str, Scalar], str]:

@@ -65,10 +65,8 @@ class Chaos:
     folder: Path
     study: Study
     path: Path
-    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     exits: list[int] = field(default_factory=list)
-    begun: bool = False
 
     @property
     def log(self) -> Path:
@@ -85,7 +83,7 @@ class Chaos:
         with self.log.open("ab") as log:
             log.write(f"--- {' '.join(command[2:])}\n".encode())
             log.flush()
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, start_new_session=True
             )

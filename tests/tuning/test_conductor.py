@@ -18,16 +18,22 @@ from raydd.tuning.studies import Study
 class Searcher:
     """The part of the searcher that a conductor knows."""
 
-    closed = ""
+    def __init__(self, left: int = 1) -> None:
+        self.closed = ""
+        self.remaining = left
+        self.live: dict[str, Any] = {}
+
+    def left(self) -> int:
+        return self.remaining
 
     def close(self, why: str) -> None:
         self.closed = self.closed or why
 
 
-def conductor_in(tmp_path: Path, **limits: Any) -> Conductor:
+def conductor_in(tmp_path: Path, left: int = 1, **limits: Any) -> Conductor:
     values = {"method": "iid", "home": str(tmp_path), "name": "first", "budget": limits}
     study = Study.create(configuration.build(values), {"study_id": "x"})
-    searcher: Any = Searcher()
+    searcher: Any = Searcher(left)
     return Conductor(study, searcher, Budget(study, Session(study)), Signals())
 
 
@@ -61,6 +67,12 @@ def test_a_spent_budget_lets_trials_run_to_their_next_report(tmp_path: Path) -> 
     conductor.look()
     assert conductor.stopped == "the budget of 1e-09 hours is spent"
     assert conductor.sign.read() == {"mode": REPORT, "why": conductor.stopped}
+
+
+def test_a_budget_that_is_spent_with_the_last_trial_stops_nothing(tmp_path: Path) -> None:
+    conductor = conductor_in(tmp_path, left=0, hours=1e-9)
+    conductor.look()
+    assert (conductor.stopped, conductor.sign.read()) == ("", None)
 
 
 def test_patience_ends_the_asking_and_lets_trials_run_to_their_end(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from raydd import registry, workload
 from raydd.errors import ConfigError
 from raydd.report import forecast as report
 from raydd.report.plain import plain
-from raydd.tuning import forecast, measurement, measuring, plan, shares, units
+from raydd.tuning import forecast, measurement, measuring, plan, shares
 from raydd.tuning.measurement import Measured
 from raydd.tuning.plan import prepare
 from raydd.tuning.trial_cost import TrialCost, milestones
@@ -131,29 +131,12 @@ def test_without_early_stopping_best_and_worst_are_one(tmp_path, changes):
     assert told["total"]["best"] == told["total"]["worst"]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"method": "idc"},
-        {"method": "dwa", "search__fix": TEACHER, "confirm__nets": ["convnet-w8", "convnet-w4"]},
-        {"confirm__baselines": [], "confirm__top": 3, "confirm__epochs": 3},
-        {"confirm__fit": "train+val"},
-    ],
-)
-def test_units_of_a_confirmation_are_all_that_workload_counts(tmp_path, changes):
-    found = planned(tmp_path, **changes)
-    total = sum(unit.distilled + unit.judged for unit in units.confirmation(found))
-    counted = workload.confirmation(found.config, found.method, found.context, found.data)
-    assert total == pytest.approx(counted)
-
-
 def test_the_second_arm_of_a_seed_reads_what_the_first_has_stored(tmp_path):
     plan_ = planned(tmp_path)
     cost = TrialCost(plan_, FOUND, 1.0)
     first, again, base = (
         forecast.unit_seconds(unit, cost, plan_)
-        for unit in units.confirmation(plan_)
+        for unit in workload.units(plan_.config, plan_.method, plan_.context, plan_.data)
         if unit.stage == "re-rank"
     )
     judged = 4.0 / 2  # one network instead of two

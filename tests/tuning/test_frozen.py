@@ -49,13 +49,6 @@ def test_a_winner_stays_until_another_complete_trial_joins(study: Study) -> None
     assert frozen.winner(study) is None
 
 
-def test_a_winner_without_its_candidates_stays_unless_the_study_was_extended(study: Study) -> None:
-    freeze(study, 2)
-    assert frozen.winner(study) == {"winner": 2}
-    study.extend({"search.trials": 9})
-    assert frozen.winner(study) is None
-
-
 def test_earlier_winners_and_their_reports_are_numbered(study: Study) -> None:
     confirm = study.folder / "confirm"
     for k, winner in ((1, 2), (2, 0)):
