@@ -325,6 +325,15 @@ def test_a_network_that_is_named_twice_is_trained_once(made):
     assert [row["net"] for row in json.loads(result.stdout)] == ["convnet-w4", "mlp"]
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, even where the tests run in the background of a shell that ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("form", ["--json", "table"])
 def test_rows_that_are_finished_are_printed_when_a_later_network_is_interrupted(made, tmp_path, form):
     inside, ledger = in_study(made, tmp_path)
