@@ -14,8 +14,7 @@ def test_small_studies_do_all_the_work(at_once):
 def test_without_noise_the_best_is_kept_and_work_is_saved():
     ends = [study(World(32, 4, noise=1e-9), np.random.default_rng(seed)) for seed in range(10)]
     assert all(kept for _, kept in ends)
-    # 6 trials at least pass the first rung, which all others reach: 1/27 of a trial.
-    assert all(6 / 32 * 1 / 27 < work < 0.6 for work, _ in ends)
+    assert all(1 / 27 <= work < 0.6 for work, _ in ends)
 
 
 def test_trials_that_are_all_alike_are_not_stopped_for_their_noise_alone():
