@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import cases
+from benchmarks import cases, report
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [
@@ -104,7 +104,7 @@ def test_a_run_prints_and_writes_what_it_measured(tmp_path: Path) -> None:
     assert ours["ratio"]["median"] == pytest.approx(seconds["reference"] / seconds["raydd --help"])
     assert reference["memory"] > 2 * ours["memory"] > 1e7
     assert document["machine"]["cpu"] in table.read_text()
-    assert f"| `cli-help` | reference | {seconds['reference'] * 1e3:.0f} ms" in table.read_text()
+    assert f"| `cli-help` | reference | {report._time(seconds['reference'])}" in table.read_text()
 
 
 def test_make_bench_runs_the_benchmarks_with_the_flags_given() -> None:

@@ -24,7 +24,10 @@ def wheel(tmp_path_factory):
     return made
 
 
-def test_workers_import_raydd_from_the_wheel_and_find_its_methods(wheel):
+def test_workers_import_raydd_from_the_wheel_and_find_its_methods(wheel, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Ray puts the driver's working folder first on the workers' path
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
     def look():  # nested, so that Ray sends it whole
         import raydd
         from raydd import registry
