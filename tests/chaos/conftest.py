@@ -43,7 +43,7 @@ BASE = {
 }
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 300.0, what: str = "what was waited for") -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 900.0, what: str = "what was waited for") -> Any:
     """What `condition` gives once it is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):

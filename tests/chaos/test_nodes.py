@@ -54,7 +54,7 @@ def kill_a_node_that_works(study: Any, nodes: Nodes, choose: Callable[[list[int]
 def test_trials_of_a_node_that_dies_go_on_elsewhere(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], nodes: Nodes
 ) -> None:
-    study = chaos("node", resources__address=nodes.cluster.address, search__trials=3)
+    study = chaos("node", resources__address=nodes.cluster.address, search__trials=2)
     study.start()
     wait_for(lambda: not study.alive() or study.reported(1) >= 450, what="the report of trial 1")
     kill_a_node_that_works(study, nodes, lambda numbers: numbers[0])

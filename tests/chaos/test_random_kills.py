@@ -55,7 +55,7 @@ def test_a_driver_that_is_killed_at_twenty_random_moments(
 def test_processes_of_trials_that_are_killed_twenty_times(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], moments: random.Random
 ) -> None:
-    study = chaos("workers", iterations=12000)
+    study = chaos("workers", iterations=6000, search__trials=3)
     study.start()
     kills = 0
     while kills < 20 and study.alive():

@@ -6,7 +6,7 @@ from raydd import DistilledSet, compiling, files
 from raydd.tuning.search import reopen
 from raydd.tuning.studies import Study
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 COMPUTED = {"precision": "mixed", "path": "compiled"}
 
