@@ -190,15 +190,31 @@ def search(config: configuration.StudyConfig, progress: Progress | None = None) 
         return tuning.launch(plan, display)
 
 
-def resume(path: str | Path, progress: Progress | None = None) -> StudyResult:
-    """Go on with the study in folder `path` (`<home>/studies/<name>`) where it stopped.
+def resume(
+    path: str | Path,
+    progress: Progress | None = None,
+    *,
+    trials: str | int | None = None,
+    hours: str | float | None = None,
+    gpu_hours: str | float | None = None,
+    patience: int | None = None,
+    address: str | None = None,
+) -> StudyResult:
+    """Go on with the study in folder `path` (`<home>/studies/<name>`) where it stopped, or ask it for more.
+
+    Args:
+        path: of the study's folder.
+        progress: the display.
+        trials, hours, gpu_hours, patience, address: what is asked for, as `raydd resume` takes it: a new total, or
+            `"+10"` for so many more; None leaves it as it is.
 
     Raises:
-        RayddError: there is no study there, it is in use, or its data have changed.
+        RayddError: there is no study there, it is in use, its data have changed, or less is asked for than there is.
     """
     from raydd import tuning
 
     folder = files.absolute(path)
     study = tuning.Study.open(folder.parents[1], folder.name)
+    more = tuning.More(trials=trials, hours=hours, gpu_hours=gpu_hours, patience=patience, address=address)
     with progress or tuning.Progress() as display:
-        return tuning.resume(study, display)
+        return tuning.resume(study, display, more)

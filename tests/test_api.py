@@ -1,9 +1,11 @@
-"""`raydd.distill` as a function: what it decides before it computes."""
+"""`raydd.distill` and `raydd.resume` as functions: what they decide before they compute."""
 
 import pytest
 
 import raydd
-from raydd.errors import SpaceError
+from raydd import config as configuration
+from raydd.errors import SpaceError, StudyError
+from raydd.tuning import Study
 
 SMALL = {"net": "convnet-w4", "batch_real": 8}
 POOL = {"pool_net": "convnet-w4", "pool_size": 1, "pool_epochs": 1}
@@ -84,3 +86,12 @@ def test_images_that_are_made_one_after_the_other_are_counted_to_the_last(digits
     assert (found.label_regime, found.temperature) == ("soft", 7.0)
     hard = raydd.evaluate(made, digits, net="convnet-d1-w4", epochs=1, repeats=1, split="val", labels="hard")
     assert (hard.label_regime, hard.temperature) == ("hard", 1.0)
+
+
+def test_resuming_with_less_than_was_asked_for_is_refused_and_the_study_stays_free(tmp_path):
+    config = configuration.build({"method": "dm", "home": str(tmp_path), "name": "first"})
+    study = Study.create(config, {"study_id": "x"})
+    study.unlock()
+    with pytest.raises(StudyError, match=f"--trials: 5 are fewer than the {config.search.trials} that study"):
+        raydd.resume(study.folder, trials=5)
+    assert not study.is_running()
