@@ -71,7 +71,8 @@ class LazyGroup(click.Group):
                 click.echo(f"error: {line}", err=True)
             ctx.exit(error.exit_code)
         except (PermissionError, NotADirectoryError) as error:
-            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {where}{error.strerror or error}", err=True)
             ctx.exit(BAD_INPUT)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)

@@ -222,7 +222,8 @@ def _group_of_its_own() -> Iterator[None]:
     try:
         yield
     finally:
-        os.setpgid(0, group)
+        with contextlib.suppress(OSError):  # a group whose last process this was is gone
+            os.setpgid(0, group)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ def winner(study: Study) -> dict[str, Any] | None:
     if not path.exists():
         return None
     ranking: dict[str, Any] = files.read_json(path)
-    return ranking if ranking["candidates"] == candidates(study) else None
+    return ranking if ranking.get("candidates") == candidates(study) else None
 
 
 def retire(study: Study) -> Path | None:

@@ -110,7 +110,7 @@ def _joined(study: Study, complete: Mapping[int, Any]) -> bool:
     """Whether trials have joined since the winner was chosen, or were asked for since the report was written."""
     confirm = study.folder / "confirm"
     winner = confirm / "winner.json"
-    if winner.exists() and set(files.read_json(winner)["candidates"]) != set(complete):
+    if winner.exists() and files.read_json(winner).get("candidates") != sorted(complete):
         return True
     reported = (confirm / "report.json").stat().st_mtime
     return any(

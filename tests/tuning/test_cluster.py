@@ -211,3 +211,21 @@ def test_a_ray_of_ours_lets_nobody_in_without_its_token(tmp_path):
     assert "in {" not in stranger.stdout
     assert "in {" in friend.stdout, friend.stderr
     assert "RAY_AUTH_TOKEN_PATH" not in os.environ
+
+
+def test_a_process_whose_group_is_gone_goes_on_in_a_group_of_its_own(tmp_path):
+    """As a search in the background of a shell that has ended: once it has left its group, there is no way back."""
+    found = tmp_path / "groups"
+    code = (
+        "import os, pathlib\n"
+        "os.setpgid(0, 0)\n"
+        "if os.fork():\n"
+        "    os._exit(0)\n"
+        "from raydd.tuning.cluster import _group_of_its_own\n"
+        "with _group_of_its_own():\n"
+        "    inside = os.getpgrp()\n"
+        f"pathlib.Path({str(found)!r}).write_text(f'{{inside == os.getpid()}} {{os.getpgrp() == os.getpid()}}')\n"
+    )
+    # The pipe closes when the grandchild has ended, too.
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
+    assert found.read_text() == "True True"

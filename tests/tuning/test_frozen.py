@@ -69,3 +69,8 @@ def test_a_driver_that_died_in_between_leaves_no_second_copy(study: Study) -> No
     assert frozen.retire(study) == confirm / "history" / "1"
     assert [one.name for one in frozen.history(study)] == ["1"]
     assert not (confirm / "winner.json").exists()
+
+
+def test_a_winner_of_unknown_candidates_is_chosen_anew(study: Study) -> None:
+    freeze(study, 2)
+    assert frozen.winner(study) is None
