@@ -217,15 +217,25 @@ def test_a_process_whose_group_is_gone_goes_on_in_a_group_of_its_own(tmp_path):
     """As a search in the background of a shell that has ended: once it has left its group, there is no way back."""
     found = tmp_path / "groups"
     code = (
-        "import os, pathlib\n"
+        "import os, pathlib, time\n"
+        "leader = os.fork()\n"
+        "if leader:\n"
+        "    os.waitpid(leader, 0)\n"
+        "    os._exit(0)\n"
         "os.setpgid(0, 0)\n"
+        "leader = pathlib.Path(f'/proc/{os.getpid()}')\n"
         "if os.fork():\n"
         "    os._exit(0)\n"
+        "while leader.exists():\n"
+        "    time.sleep(0.01)\n"
         "from raydd.tuning.cluster import _group_of_its_own\n"
         "with _group_of_its_own():\n"
         "    inside = os.getpgrp()\n"
-        f"pathlib.Path({str(found)!r}).write_text(f'{{inside == os.getpid()}} {{os.getpgrp() == os.getpid()}}')\n"
+        "said = f'{inside == os.getpid()} {os.getpgrp() == os.getpid()}'\n"
+        f"pathlib.Path({str(found)!r}).write_text(said)\n"
     )
-    # The pipe closes when the grandchild has ended, too.
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
-    assert found.read_text() == "True True"
+    # The pipe closes when the last of them has ended.
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
+    )
+    assert found.read_text() == "True True", ended.stderr
