@@ -151,7 +151,24 @@ def session(resources: ResourcesConfig) -> Iterator[Any]:
                 raise StageFailed(_unreachable(resources.address, error)) from error
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by us, once
+        stack.enter_context(_raylets_silenced())
         yield ray
+
+
+@contextlib.contextmanager
+def _raylets_silenced() -> Iterator[None]:
+    """Keep what Ray says of a lost worker or node off stdout, where `--json` writes; `log_to_driver` does not.
+
+    It is up to a page of a raylet's own log. There is no public switch, so where the private one is gone the page
+    comes back, and nothing else happens.
+    """
+    worker: Any = importlib.import_module("ray._private.worker")
+    before = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before
 
 
 @contextlib.contextmanager

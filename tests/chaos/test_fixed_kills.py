@@ -50,3 +50,4 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
     assert (failure["kind"], failure["why"]) == ("lost", "its worker process or its node died")
     assert study.study.trial_files(0).begun(2)["iteration"] >= 75  # its first report, at least
     assert "trial 0: its worker process or its node died; it is tried again" in study.tail(200)
+    assert "(raylet)" not in study.log.read_text()
