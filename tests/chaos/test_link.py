@@ -1,4 +1,4 @@
-"""A node whose link is cut: it works on, nobody hears of it, and the cluster runs its trial elsewhere.
+"""A node whose link is cut: it works on to its next report, nobody hears of it, and its trial goes on elsewhere.
 
 The node is a real one, in a network namespace of its own; its disk is shared, as a cluster's is.
 """
@@ -130,9 +130,9 @@ def test_a_trial_beyond_a_cut_link_goes_on_here_and_the_one_out_there_leaves(
     trial = study.study.trial_files(number)
     first = trial.attempts()[-1]
     wait_for(lambda: rows(study, number, first) >= 3, what="the third report of the far trial")
+    heard = rows(study, number, first)
     link.cut()
     cluster.add_node(num_cpus=1, node_ip_address=NEAR, **SMALL)  # the other one is at work
-    heard = rows(study, number, first)
     wait_for(
         lambda: not study.alive() or (trial.attempts()[-1] > first and trial.begun(trial.attempts()[-1])),
         what="another attempt",
@@ -146,7 +146,7 @@ def test_a_trial_beyond_a_cut_link_goes_on_here_and_the_one_out_there_leaves(
     assert study.kill(signal.SIGTERM) == 75, study.tail()
     told = study.study.history(number)
     print(f"\nlink: {heard} reports before the cut, {alone} behind it, {len(told)} count")
-    assert alone > 0
+    assert alone in (0, 1)  # it is asked for every report, and nobody could ask for another
     assert [row["iteration"] for row in told] == sorted({row["iteration"] for row in told})
     again = TrialRun(study.study.folder, number, folder=tmp_path / "again")
     for row in told:
