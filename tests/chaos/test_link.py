@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from raydd import files
+from raydd.storage.stop_sign import StopSign
 from raydd.tuning import cluster as own
 from trainables.run import TrialRun
 
@@ -148,6 +149,7 @@ def test_a_trial_beyond_a_cut_link_goes_on_here_and_the_one_out_there_leaves(
     print(f"\nlink: {heard} reports before the cut, {alone} behind it, {len(told)} count")
     assert alone in (0, 1)  # it is asked for every report, and nobody could ask for another
     assert [row["iteration"] for row in told] == sorted({row["iteration"] for row in told})
+    StopSign(study.study.folder).take_down()
     again = TrialRun(study.study.folder, number, folder=tmp_path / "again")
     for row in told:
         assert losses(again.next_report()) == losses(row), f"iteration {row['iteration']}"
