@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.table.distilling import distil, selection
 from benchmarks.table.plan import TEACHERS, Row
 from raydd import devices, files, jobs, measures, registry
-from raydd.distillation.baselines import feature_network, random_real, select, selected_real
+from raydd.distillation.baselines import feature_network
 from raydd.distillation.regions import RegionSelector
 from raydd.evaluation import evaluate, protocols
 from raydd.storage import AssetStore, DistilledSet
@@ -77,6 +78,11 @@ class Bench:
         )
         return method, context, jobs.resolve(method, context, values)
 
+    def make_assets(self, method: Method, context: Context) -> None:
+        """Train what a method needs where it is not there; the time of a row is without it."""
+        for spec in method.assets(context):
+            self.assets.get(spec)
+
     @property
     def small(self) -> bool:
         """Whether the data are few and small, as digits are."""
@@ -122,34 +128,21 @@ def measure(bench: Bench, row: Row, seed: int, steps: Iterable[int], known: Know
         steps: optimisation steps that the final set is evaluated at, its own among them.
         known: evaluations made before; new ones are added.
     """
-    begun = time.perf_counter()
     method, context, numbers = bench.numbers(row)
+    if row.method is not None:
+        bench.make_assets(method, context)
+    begun = time.perf_counter()
     own = bench.steps(row)
     record: dict[str, Any] = {"row": row.name, "ipc": row.ipc, "seed": seed}
+    evaluations = []
     if row.method is None:
-        final = _selection(bench, row, method, context, numbers, seed)
-        evaluations = []
+        final = selection(bench, row, method, context, numbers, seed)
     else:
-        store = bench.assets
-        for spec in method.assets(context):
-            store.get(spec)
-        begun = time.perf_counter()
-        distiller = method.distiller(numbers, context, bench.data, store, seed, bench.compute.device)
-        initial = distiller.distilled()
-        losses = []
-        while distiller.progress < 1.0 - 1e-9:
-            losses.append(dict(distiller.step()))
-        final = distiller.distilled()
-        record |= {
-            "distill_seconds": time.perf_counter() - begun,
-            "losses": {"first": losses[0], "last": losses[-1]},
-            "measures": dict(distiller.measures()),
-            "hyperparameters": final.manifest["hyperparameters"],
-            "steps_a_second": len(losses) / (time.perf_counter() - begun),
-        }
+        initial, final, way = distil(bench, method, context, numbers, seed)
+        record |= way
         if final.manifest["pixels"] == "unit":
             record["mue"] = {"initial": _mue(bench, initial), "final": _mue(bench, final)}
-        evaluations = [{"stage": "initial", **_evaluated(bench, row, initial, seed, own, known)}]
+        evaluations.append({"stage": "initial", **_evaluated(bench, row, initial, seed, own, known)})
     for count in sorted({own, *steps}):
         stage = "final" if count == own else "final at equal steps"
         evaluations.append({"stage": stage, **_evaluated(bench, row, final, seed, count, known)})
@@ -166,22 +159,6 @@ def measure(bench: Bench, row: Row, seed: int, steps: Iterable[int], known: Know
         "seconds": time.perf_counter() - begun,
         "computed": bench.compute.facts(),
     }
-
-
-def _selection(
-    bench: Bench, row: Row, method: Method, context: Context, numbers: BaseModel, seed: int
-) -> DistilledSet:
-    """Real images, with the recipe of the method that they are compared with."""
-    device = bench.compute.device
-    recipe = method.recipe(numbers, context, bench.data, bench.assets, device)
-    if row.selection == "random":
-        chosen = random_real(bench.data, context, recipe, seed)
-        return method.labelled(chosen, numbers, context, bench.data, bench.assets, device)
-    assert row.selection is not None
-    spec = feature_network(bench.settings["net"], bench.data, bench.settings["feature_epochs"])
-    (net,) = bench.assets.get(spec)
-    rows = select(net, bench.data, row.ipc, [row.selection], bench.compute)[row.selection]
-    return selected_real(row.selection, rows.tolist(), {"features": spec.net}, bench.data, context, recipe)
 
 
 def _evaluated(
