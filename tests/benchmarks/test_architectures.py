@@ -55,7 +55,7 @@ def test_the_drop_is_the_distance_to_the_own_network() -> None:
     settings = {"dataset": "digits", "iterations": 3, "epochs": 2, "repeats": 1, "precision": "fp32"}
     common = {"settings": settings, "row": "DM", "ipc": 1, "own": "convnet", "label_regime": "hard"}
     text = markdown([{**common, "net": "convnet", "mean": 0.5}, {**common, "net": "mlp", "mean": 0.375}])
-    assert text.splitlines()[2:] == [
+    assert text.splitlines()[4:] == [
         "| | DM |",
         "|---|---|",
         "| convnet | **50.0** |",
