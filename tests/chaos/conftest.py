@@ -241,6 +241,12 @@ def chaos(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[.
             one.kill()
 
 
+@pytest.fixture(autouse=True)
+def awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials get their share of a machine that does other things too; Ray's niceness of 15 would starve them."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+
+
 @pytest.fixture
 def moments() -> random.Random:
     """Draws the moments at which something dies; the seed is RAYDD_CHAOS_SEED, or 0."""

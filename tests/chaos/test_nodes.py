@@ -19,7 +19,8 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8}
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "object_store_memory": 10**8, "include_dashboard": False},
         )
         self.nodes = [self.add() for _ in range(count)]
 
