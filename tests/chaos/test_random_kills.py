@@ -87,6 +87,22 @@ def test_a_driver_that_is_asked_to_end_leaves_checkpoints_and_loses_no_iteration
     assert account["reports_made_twice"] == 0
 
 
+def test_a_worker_that_hangs_costs_a_minute_and_not_its_trial(
+    chaos: Callable[..., Any], wait_for: Callable[..., Any]
+) -> None:
+    study = chaos("hung", search__trials=2, search__concurrency=1, **LONG)
+    study.start()
+    wait_for(lambda: not study.alive() or study.reported(0) >= 450, what="the report of trial 0")
+    os.kill(study.workers()[0], signal.SIGSTOP)
+    begun = time.monotonic()
+    assert study.kill(signal.SIGTERM) == 75, study.tail()
+    seconds = time.monotonic() - begun
+    wait_for(functools.partial(gone, study), what="the end of the worker")
+    study.finish()
+    study.check(seconds_to_end=round(seconds))
+    assert seconds < 180  # a minute for a checkpoint, and what a busy machine takes to end
+
+
 def test_the_newest_checkpoint_is_damaged(chaos: Callable[..., Any], wait_for: Callable[..., Any]) -> None:
     study = chaos("damaged", **LONG)
     study.start()
