@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ import pytest
 import torch
 
 from raydd import config as configuration
-from raydd import files
+from raydd import devices, files, jobs
+from raydd.data import load_data
 from raydd.storage import DistilledSet
 from raydd.tuning import Study
 
@@ -59,12 +61,15 @@ class Chaos:
     Attributes:
         folder: of the test.
         study: of the chosen name.
+        path: of its configuration.
+        iterations: of a full trial.
         exits: how the drivers ended.
     """
 
     folder: Path
     study: Study
     path: Path
+    iterations: int
     process: subprocess.Popen[bytes] | None = None
     exits: list[int] = field(default_factory=list)
 
@@ -135,6 +140,10 @@ class Chaos:
         """The last iteration that trial `number` has reported."""
         rows = self.study.history(number)
         return int(rows[-1]["iteration"]) if rows else -1
+
+    def reached(self, number: int, share: float) -> bool:
+        """Whether trial `number` has reported that so much of it is done, or nobody works on it any more."""
+        return not self.alive() or self.reported(number) >= share * self.iterations
 
     def account(self) -> dict[str, Any]:
         """What became of the study: the figures that every test of this folder prints and checks."""
@@ -232,13 +241,33 @@ def chaos(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[.
         config = configuration.build(values)
         path = tmp_path / f"{name}.yaml"
         path.write_text(configuration.dump_yaml(config))
-        made.append(Chaos(tmp_path, Study(config.folder), path))
+        assert config.iterations is not None
+        made.append(Chaos(tmp_path, Study(config.folder), path, config.iterations))
         return made[-1]
 
     yield make
     for one in made:
         if one.alive():
             one.kill()
+
+
+@pytest.fixture(scope="session")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], int]:
+    """`lasting(seconds)`: iterations that a trial works for so long on this machine, as busy as it is now.
+
+    A fixed number would be over before anything is killed on a fast machine, and take hours on a busy one.
+    """
+    config = configuration.build({**BASE, "home": str(tmp_path_factory.mktemp("pace"))})
+    job = jobs.open_job(config, load_data(config.data), home=Path(config.home))
+    devices.prepare_process(1)
+    distiller = job.distiller({}, 0)
+    pace = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(50):
+            distiller.step()
+        pace.append(50 / (time.perf_counter() - begun))
+    return lambda seconds: max(400, 20 * round(seconds * statistics.median(pace) / 20))
 
 
 @pytest.fixture(autouse=True)
