@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ import pytest
 import torch
 
 from raydd import config as configuration
-from raydd import files
+from raydd import devices, files, jobs
+from raydd.data import load_data
 from raydd.storage import DistilledSet
 from raydd.tuning import Study
 
@@ -59,12 +61,15 @@ class Chaos:
     Attributes:
         folder: of the test.
         study: of the chosen name.
+        path: of its configuration.
+        iterations: of a full trial.
         exits: how the drivers ended.
     """
 
     folder: Path
     study: Study
     path: Path
+    iterations: int
     process: subprocess.Popen[bytes] | None = None
     exits: list[int] = field(default_factory=list)
 
@@ -136,11 +141,15 @@ class Chaos:
         rows = self.study.history(number)
         return int(rows[-1]["iteration"]) if rows else -1
 
+    def reached(self, number: int, share: float) -> bool:
+        """Whether trial `number` has reported that so much of it is done, or nobody works on it any more."""
+        return not self.alive() or self.reported(number) >= share * self.iterations
+
     def account(self) -> dict[str, Any]:
         """What became of the study: the figures that every test of this folder prints and checks."""
         config, trials = self.study.config, self.study.trials()
         outcomes = Counter(trial.outcome for trial in trials)
-        repeated = 0
+        repeated, rerun_whole = 0, 0
         for trial in trials:
             counted = {int(row["iteration"]) for row in self.study.history(trial.number)}
             trial_files = self.study.trial_files(trial.number)
@@ -150,11 +159,17 @@ class Chaos:
                 for row in files.read_jsonl(trial_files.attempt_folder(number) / "history.jsonl")
             ]
             repeated += len(rows) - len(counted)
+            end = self.study.trial_folder(trial.number) / "end.json"
+            begun = [trial_files.attempt_folder(number) / "begun.json" for number in trial_files.attempts()]
+            rerun_whole += end.exists() and any(
+                path.exists() and path.stat().st_mtime > end.stat().st_mtime for path in begun
+            )
         return {
             "asked": config.search.trials,
             "finished": outcomes["complete"] + outcomes["pruned"],
             "failed": outcomes["failed"],
             "lost": config.search.trials - len(trials),
+            "repeated": rerun_whole,  # finished, and begun again all the same
             "attempts": sum(len(self.study.trial_files(trial.number).attempts()) for trial in trials),
             "reports_made_twice": repeated,
             "runs": run_states(self.study),
@@ -163,18 +178,24 @@ class Chaos:
     def check(self, **expected: Any) -> dict[str, Any]:
         """Everything asked for is there, once, and equal to what an uninterrupted trial gives; returns the account."""
         account = self.account()
-        print(f"\n{self.study.name}: {account} {expected}")
+        equal = [trial.number for trial in self.study.trials() if self.images_equal(trial.number)]
+        facts = {**account, "images_equal": len(equal), **expected}
+        print(f"\n{self.study.name}: {', '.join(f'{name} {value}' for name, value in facts.items())}")
         assert account["finished"] == account["asked"]
-        assert (account["failed"], account["lost"]) == (0, 0)
+        assert (account["failed"], account["lost"], account["repeated"]) == (0, 0, 0)
         assert account["runs"] == {"FINISHED": account["asked"] + 1}
         assert self.study.report() is not None
         for trial in self.study.trials():
             rows = [row["iteration"] for row in self.study.history(trial.number)]
             assert rows == sorted(set(rows)), f"trial {trial.number} has reports twice"
-            again = rerun(self.study, trial.number, self.folder / "rerun" / str(trial.number))
-            made = DistilledSet.load(self.study.trial_folder(trial.number) / "distilled.safetensors")
-            assert torch.equal(made.pixels, again.pixels), f"trial {trial.number} has other images"
+            assert trial.number in equal, f"trial {trial.number} has other images"
         return account
+
+    def images_equal(self, number: int) -> bool:
+        """Whether trial `number` ended with the images, bit for bit, that it makes when nothing interrupts it."""
+        again = rerun(self.study, number, self.folder / "rerun" / self.study.name / str(number))
+        made = DistilledSet.load(self.study.trial_folder(number) / "distilled.safetensors")
+        return torch.equal(made.pixels, again.pixels)
 
 
 def run_states(study: Study) -> dict[str, int]:
@@ -220,13 +241,39 @@ def chaos(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[.
         config = configuration.build(values)
         path = tmp_path / f"{name}.yaml"
         path.write_text(configuration.dump_yaml(config))
-        made.append(Chaos(tmp_path, Study(config.folder), path))
+        assert config.iterations is not None
+        made.append(Chaos(tmp_path, Study(config.folder), path, config.iterations))
         return made[-1]
 
     yield make
     for one in made:
         if one.alive():
             one.kill()
+
+
+@pytest.fixture(scope="session")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], int]:
+    """`lasting(seconds)`: iterations that a trial works for so long on this machine, as busy as it is now.
+
+    A fixed number would be over before anything is killed on a fast machine, and take hours on a busy one.
+    """
+    config = configuration.build({**BASE, "home": str(tmp_path_factory.mktemp("pace"))})
+    job = jobs.open_job(config, load_data(config.data), home=Path(config.home))
+    devices.prepare_process(1)
+    distiller = job.distiller({}, 0)
+    pace = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(50):
+            distiller.step()
+        pace.append(50 / (time.perf_counter() - begun))
+    return lambda seconds: max(400, 20 * round(seconds * statistics.median(pace) / 20))
+
+
+@pytest.fixture(autouse=True)
+def awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials get their share of a machine that does other things too; Ray's niceness of 15 would starve them."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
 
 
 @pytest.fixture

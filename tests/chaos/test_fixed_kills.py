@@ -19,7 +19,7 @@ def test_a_driver_that_is_killed_leaves_no_lock_and_no_process_and_its_study_goe
 ) -> None:
     study = chaos("driver", search__trials=3)
     study.start()
-    wait_for(lambda: not study.alive() or study.reported(1) >= 150, what="the report of trial 1")
+    wait_for(lambda: study.reached(1, 0.1), what="the report of trial 1")
     refused = subprocess.run(
         [sys.executable, "-m", "raydd", "resume", "driver", "--home", str(study.study.home)],
         capture_output=True,
@@ -41,7 +41,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
 ) -> None:
     study = chaos("worker", search__trials=2)
     study.start()
-    wait_for(lambda: not study.alive() or study.reported(0) >= 450, what="the report of trial 0")
+    wait_for(lambda: study.reached(0, 0.3), what="the report of trial 0")
     os.kill(study.workers()[0], signal.SIGKILL)
     assert study.wait() == 0, study.tail()
     account = study.check()

@@ -80,7 +80,8 @@ def cluster(link: Link, tmp_path: Path, wait_for: Callable[..., Any]) -> Iterato
 
     with own._fresh_token():
         cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "node_ip_address": NEAR, **SMALL}
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "node_ip_address": NEAR, "include_dashboard": False, **SMALL},
         )
         cluster.add_node(num_cpus=1, node_ip_address=NEAR, **SMALL)
         ray = Path(sys.executable).with_name("ray")

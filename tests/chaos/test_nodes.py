@@ -19,7 +19,8 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8}
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "object_store_memory": 10**8, "include_dashboard": False},
         )
         self.nodes = [self.add() for _ in range(count)]
 
@@ -56,7 +57,7 @@ def test_trials_of_a_node_that_dies_go_on_elsewhere(
 ) -> None:
     study = chaos("node", resources__address=nodes.cluster.address, search__trials=2)
     study.start()
-    wait_for(lambda: not study.alive() or study.reported(1) >= 450, what="the report of trial 1")
+    wait_for(lambda: study.reached(1, 0.3), what="the report of trial 1")
     kill_a_node_that_works(study, nodes, lambda numbers: numbers[0])
     assert study.wait() == 0, study.tail()
     account = study.check()
@@ -65,9 +66,13 @@ def test_trials_of_a_node_that_dies_go_on_elsewhere(
 
 @pytest.mark.slow
 def test_five_nodes_die_one_after_the_other(
-    chaos: Callable[..., Any], wait_for: Callable[..., Any], nodes: Nodes, moments: random.Random
+    chaos: Callable[..., Any],
+    wait_for: Callable[..., Any],
+    lasting: Callable[[float], int],
+    nodes: Nodes,
+    moments: random.Random,
 ) -> None:
-    study = chaos("nodes", resources__address=nodes.cluster.address, iterations=8000)
+    study = chaos("nodes", resources__address=nodes.cluster.address, iterations=lasting(90.0))
     study.start()
     kills = 0
     while kills < 5 and study.alive():

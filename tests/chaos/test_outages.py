@@ -70,11 +70,11 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_the_tracking_server_is_away_for_half_a_minute(
-    chaos: Callable[..., Any], wait_for: Callable[..., Any], server: Server
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], lasting: Callable[[float], int], server: Server
 ) -> None:
-    study = chaos("away", iterations=3000, tracking__uri=server.uri)
+    study = chaos("away", iterations=lasting(35.0), tracking__uri=server.uri)
     study.start()
-    wait_for(lambda: not study.alive() or study.reported(0) >= 900, what="the report of trial 0")
+    wait_for(lambda: study.reached(0, 0.3), what="the report of trial 0")
     server.stop()
     time.sleep(30)
     server.start()
@@ -84,11 +84,11 @@ def test_the_tracking_server_is_away_for_half_a_minute(
 
 
 def test_the_tracking_server_is_gone_for_good_and_comes_back_a_day_later(
-    chaos: Callable[..., Any], wait_for: Callable[..., Any], server: Server
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], lasting: Callable[[float], int], server: Server
 ) -> None:
-    study = chaos("gone", iterations=3000, tracking__uri=server.uri)
+    study = chaos("gone", iterations=lasting(25.0), tracking__uri=server.uri)
     study.start()
-    wait_for(lambda: not study.alive() or study.reported(0) >= 450, what="the report of trial 0")
+    wait_for(lambda: study.reached(0, 0.15), what="the report of trial 0")
     server.stop()
     assert study.wait() == 0, study.tail()
     assert study.study.report() is not None
@@ -113,11 +113,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_disk_of_the_study_fills_up_and_is_freed(
-    chaos: Callable[..., Any], wait_for: Callable[..., Any], small_disk: Path
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], lasting: Callable[[float], int], small_disk: Path
 ) -> None:
-    study = chaos("full", home=small_disk / "home", iterations=3000)
+    study = chaos("full", home=small_disk / "home", iterations=lasting(35.0))
     study.start()
-    wait_for(lambda: not study.alive() or study.reported(0) >= 900, what="the report of trial 0")
+    wait_for(lambda: study.reached(0, 0.3), what="the report of trial 0")
     ballast = small_disk / "ballast"
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-LONG = {"iterations": 3000}
+LONG = 35.0  # seconds of a trial, where two run at once
 
 
 def gone(study: Any) -> bool:
@@ -28,9 +28,12 @@ def working(study: Any) -> bool:
 
 
 def test_a_driver_that_is_killed_at_twenty_random_moments(
-    chaos: Callable[..., Any], wait_for: Callable[..., Any], moments: random.Random
+    chaos: Callable[..., Any],
+    wait_for: Callable[..., Any],
+    lasting: Callable[[float], int],
+    moments: random.Random,
 ) -> None:
-    study = chaos("drivers", **LONG)
+    study = chaos("drivers", iterations=lasting(LONG))
     kills = 0
     while kills < 20:
         study.start()
@@ -43,7 +46,7 @@ def test_a_driver_that_is_killed_at_twenty_random_moments(
             if study.wait() == 0:
                 # All is done and reported; so the kills that are left hit a study of another name.
                 study.check(kills=kills, sessions=len(study.exits))
-                study = chaos(f"drivers-{kills}", **LONG)
+                study = chaos(f"drivers-{kills}", iterations=lasting(LONG))
             continue
         study.kill()
         kills += 1
@@ -53,9 +56,9 @@ def test_a_driver_that_is_killed_at_twenty_random_moments(
 
 
 def test_processes_of_trials_that_are_killed_twenty_times(
-    chaos: Callable[..., Any], wait_for: Callable[..., Any], moments: random.Random
+    chaos: Callable[..., Any], lasting: Callable[[float], int], moments: random.Random
 ) -> None:
-    study = chaos("workers", iterations=6000, search__trials=3)
+    study = chaos("workers", iterations=lasting(2 * LONG), search__trials=3)
     study.start()
     kills = 0
     while kills < 20 and study.alive():
@@ -72,9 +75,13 @@ def test_processes_of_trials_that_are_killed_twenty_times(
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_driver_that_is_asked_to_end_leaves_checkpoints_and_loses_no_iteration(
-    chaos: Callable[..., Any], wait_for: Callable[..., Any], moments: random.Random, kind: signal.Signals
+    chaos: Callable[..., Any],
+    wait_for: Callable[..., Any],
+    lasting: Callable[[float], int],
+    moments: random.Random,
+    kind: signal.Signals,
 ) -> None:
-    study = chaos(f"asked-{kind.name.lower()}", **LONG)
+    study = chaos(f"asked-{kind.name.lower()}", iterations=lasting(LONG))
     for _ in range(3):
         study.start()
         wait_for(lambda: not study.alive() or study.workers(), what="a worker")
@@ -87,10 +94,28 @@ def test_a_driver_that_is_asked_to_end_leaves_checkpoints_and_loses_no_iteration
     assert account["reports_made_twice"] == 0
 
 
-def test_the_newest_checkpoint_is_damaged(chaos: Callable[..., Any], wait_for: Callable[..., Any]) -> None:
-    study = chaos("damaged", **LONG)
+def test_a_worker_that_hangs_costs_a_minute_and_not_its_trial(
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], lasting: Callable[[float], int]
+) -> None:
+    study = chaos("hung", search__trials=2, search__concurrency=1, iterations=lasting(LONG))
     study.start()
-    wait_for(lambda: not study.alive() or min(map(study.reported, study.workers()), default=0) >= 900)
+    wait_for(lambda: study.reached(0, 0.15), what="the report of trial 0")
+    os.kill(study.workers()[0], signal.SIGSTOP)
+    begun = time.monotonic()
+    assert study.kill(signal.SIGTERM) == 75, study.tail()
+    seconds = time.monotonic() - begun
+    wait_for(functools.partial(gone, study), what="the end of the worker")
+    study.finish()
+    study.check(seconds_to_end=round(seconds))
+    assert seconds < 180  # a minute for a checkpoint, and what a busy machine takes to end
+
+
+def test_the_newest_checkpoint_is_damaged(
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], lasting: Callable[[float], int]
+) -> None:
+    study = chaos("damaged", iterations=lasting(LONG))
+    study.start()
+    wait_for(lambda: study.reached(0, 0.3) and study.reached(1, 0.3), what="the reports of both trials")
     workers = study.workers()
     study.kill()
     wait_for(lambda: not study.workers(), what="the end of the workers")
