@@ -106,11 +106,10 @@ def figures(ends: Sequence[End], resources: ResourcesConfig) -> list[tuple[dict[
         seconds += end.seconds
         if end.outcome == "complete" and end.val_accuracy is not None:
             best = max(best, end.val_accuracy)
-        metrics = {f"trials/{outcome}": float(count) for outcome, count in counts.items()}
+        metrics = {"search/val_accuracy": best} if math.isfinite(best) else {}
+        metrics |= {f"trials/{outcome}": float(count) for outcome, count in counts.items()}
         metrics["cost/cpu_hours"] = seconds * resources.cpus_per_trial / 3600
         metrics["cost/gpu_hours"] = seconds * float(resources.gpus_per_trial) / 3600
-        if math.isfinite(best):
-            metrics["search/val_accuracy"] = best
         found.append((metrics, step, end.time))
     return found
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from raydd.tuning.studies import TrialRecord
 
 ESTIMATE = "search estimate: validation images and one seed, and the best of many such values lies too high"
+LINKS = "<!-- links -->"  # where the tracker puts links to other views of the same experiment
 WHY = {
     "complete": "all of it was done",
     "pruned": "it was stopped early, because others were better after as much work",
@@ -31,6 +32,11 @@ def of_trial(study: str, record: TrialRecord, parent: Parent) -> str:
         parent: what all trials have in common.
     """
     tags, address = parent.tags, f"{study}/{record.number}"
+    headline = f"**Trial {record.number} of study {study}: {record.outcome}"
+    if record.val_accuracy is not None:
+        headline += f", {wording.percent(record.val_accuracy)} % on validation images** (search estimate)"
+    else:
+        headline += "**"
     done = f"{record.iteration} of {record.iterations} {parent.unit}"
     why = record.why or WHY.get(record.outcome, "")
     facts = {
@@ -51,7 +57,8 @@ def of_trial(study: str, record: TrialRecord, parent: Parent) -> str:
     values = {name: wording.value(record.hyperparameters[name]) for name in sorted(record.hyperparameters)}
     return "\n\n".join(
         [
-            f"**Trial {record.number} of study {study}**: {parent.title}",
+            headline,
+            parent.title,
             _table(("", ""), facts.items()),
             _table(("hyperparameter", "value"), values.items()) if values else "Nothing was searched.",
             f"`raydd show {address}` shows it, `raydd get {address}` fetches its distilled set from this server; the "
@@ -77,9 +84,8 @@ def of_study(
         asked: trials in all.
         report: the confirmation, if there is one.
     """
-    parts = [parent.title, *(_confirmed(report) if report is not None else []), _search(records, asked)]
-    if report is None:
-        parts.append("Nothing is confirmed on test data yet.")
+    confirmed = ["Nothing is confirmed on test data yet."] if report is None else list(_confirmed(report))
+    parts = [confirmed[0], _search(records, asked), LINKS, parent.title, *confirmed[1:]]
     parts.append("\n".join(f"- {line}" for line in parent.lines))
     parts.append(
         f"`raydd show {study}` prints its trials, `raydd get {study}/best` fetches the best set from this server. The "

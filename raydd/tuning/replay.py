@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from raydd.tuning.studies import Study, TrialRecord
     from raydd.tuning.tracking import Tracker
 
+WORK = ("images_per_second", "memory_mb", "progress", "checkpoint_mb", "checkpoint_seconds")
+
 
 def replay(
     study: Study,
@@ -153,14 +155,10 @@ def finish_files(study: Study, number: int, outcome: str) -> None:
 
 def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
     """The MLflow metrics of one report (contracts: fractions, step = iteration); measures lose their prefix."""
-    keys = [
-        key
-        for key in result
-        if key in ("progress", "images_per_second", "memory_mb", "checkpoint_mb", "checkpoint_seconds")
-        or key.startswith("loss/")
-    ]
-    if result["evaluated"]:
-        keys += ["val_accuracy", "val_accuracy_std"]
-    found = {key: float(result[key]) for key in keys}
-    found |= {key.removeprefix(MEASURE): float(result[key]) for key in result if key.startswith(MEASURE)}
+    # In this order, because MLflow lists and compares what a run was given first.
+    keys = ["val_accuracy", "val_accuracy_std"] if result["evaluated"] else []
+    keys += [key for key in result if key.startswith("loss/")]
+    keys += [key for key in result if key.startswith(MEASURE)]
+    keys += [key for key in WORK if key in result]
+    found = {key.removeprefix(MEASURE): float(result[key]) for key in keys}
     return {key: value for key, value in found.items() if math.isfinite(value)}

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from raydd.errors import TrackingError
 from raydd.tuning.artifacts import Artifacts
+from raydd.tuning.descriptions import LINKS
 from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, chunks, clean, cut, flat, now, same
 from raydd.tuning.provenance import source_tags
 from raydd.tuning.store_uri import redact
@@ -26,6 +28,8 @@ STATUS = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
+
+COMPARED = 50  # runs in one link, which a description and a browser can take
 
 Report = tuple[str, Any, int, int]  # name, value, step, milliseconds since 1970
 
@@ -91,7 +95,7 @@ class StudyRuns:
             store.client.update_run(parent.info.run_id, status="RUNNING")
         self.parent = parent.info.run_id
         self._latest = dict(parent.data.metrics)
-        notes = {"mlflow.note.content": description} if description else {}
+        notes = {"mlflow.note.content": self._linked(description)} if description else {}
         self._describe(parent, params, {**self._common, **tags, **notes})
         if dataset:
             self._input(dataset)
@@ -196,7 +200,8 @@ class StudyRuns:
             metric = self._store().entities.Metric
             self._batch(run_id, metrics=[metric(key, fresh[key], time, 0) for key in some])
         self._latest |= fresh
-        self._tag(run_id, {**tags, **({} if description is None else {"mlflow.note.content": description})})
+        notes = {} if description is None else {"mlflow.note.content": self._linked(description)}
+        self._tag(run_id, {**tags, **notes})
 
     def close_study(self, status: str) -> None:
         """Close children that are still running, also those of a driver that was killed, then the parent."""
@@ -260,7 +265,7 @@ class StudyRuns:
 
     def _find(self, more: str = "") -> Iterator[Any]:
         store, token = self._store(), None
-        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in self._identity.items()) + more
+        condition = self._condition() + more
         while True:
             page = store.client.search_runs(
                 [store.experiment_id], condition, order_by=["attributes.start_time ASC"], page_token=token
@@ -306,6 +311,23 @@ class StudyRuns:
         )
         context = store.entities.InputTag("mlflow.data.context", str(dataset["context"]))
         store.client.log_inputs(self.parent_run(), [store.entities.DatasetInput(entity, [context])])
+
+    def _linked(self, description: str) -> str:
+        """A description with links to the study's trials, best first, and to their comparison."""
+        place = f"#/experiments/{self.experiment_id}/runs"
+        condition = quote(self._condition(), safe="")
+        found = [
+            f"[Trials, best first]({place}?searchFilter={condition}&orderByKey=metrics.%60val_accuracy%60"
+            "&orderByAsc=false)"
+        ]
+        if 1 < len(self.children) <= COMPARED:
+            runs = quote(json.dumps(list(self.children.values()), separators=(",", ":")), safe="")
+            experiments = quote(json.dumps([self.experiment_id]), safe="")
+            found.append(f"[all side by side](#/compare-runs?runs={runs}&experiments={experiments})")
+        return description.replace(LINKS, " · ".join(found))
+
+    def _condition(self) -> str:
+        return " and ".join(f"tags.`{key}` = '{value}'" for key, value in self._identity.items())
 
     def _number(self, name: str, value: Any) -> float | None:
         try:
