@@ -245,6 +245,7 @@ class TrialRun:
         folder = self.attempt.folder
         # The teacher stays in the study's assets, where `load` finds it.
         distilled.save(folder / "distilled.safetensors", preview=folder / "grid.png", teacher=False)
+        self.attempt.keep_preview(self.distiller.iteration)
         for name, content in self.distiller.pictures().items():
             files.write_bytes(folder / "pictures" / f"{name}.png", content)
         row = self._row(losses, evaluated=True, rung=rung, rate=rate)

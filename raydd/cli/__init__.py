@@ -28,6 +28,7 @@ VERBS = {
     "show": "Show a study's trials as a table, or one trial in detail.",
     "logs": "Tell what happened to a study or a trial, in order.",
     "ui": "Open a study in the MLflow UI, on this machine only.",
+    "sync": "Write into the tracking store what it lacks of a study.",
     "stop": "Ask a running study, or one of its trials, to stop.",
     "rm": "Delete a study.",
     "gc": "Show what lies in a home, and delete what nobody needs.",

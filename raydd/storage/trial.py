@@ -9,6 +9,7 @@ one went on from: what a cut-off attempt writes afterwards belongs to no chain.
                                  history.jsonl         every report
                                  checkpoints/<i>/      state.safetensors, state.json, report.json
                                  distilled.safetensors, grid.png, pictures/    of the last evaluation
+                                 previews/<i>.png      the grid at every evaluation
                                  failed.json           why it ended, if it failed; traceback in error.txt
 """
 
@@ -28,6 +29,7 @@ import torch
 from raydd import files
 
 KEPT_CHECKPOINTS = 2
+PREVIEWS = "previews"
 PUBLISHED = ("distilled.safetensors", "grid.png", "pictures")
 
 
@@ -133,6 +135,10 @@ class Attempt:
             files.write_text(self.folder / "error.txt", text)
             files.write_json(self.folder / "failed.json", note)
 
+    def keep_preview(self, iteration: int) -> None:
+        """Keep the grid of this evaluation, which the next one replaces."""
+        _link(self.folder / "grid.png", self.folder / PREVIEWS / preview_name(iteration))
+
     def stopped(self, seconds: float) -> None:
         """Note how long an attempt has lasted that was asked to stop between two reports."""
         files.write_json(self.folder / "stopped.json", {"seconds": seconds})
@@ -211,6 +217,15 @@ class TrialFiles:
             history = rows + history
         return history
 
+    def previews(self) -> dict[int, Path]:
+        """The grid of the images at every evaluation that counts, by iteration, ascending."""
+        found: dict[int, Path] = {}
+        for number, limit in self.chain():
+            for path in (self.attempt_folder(number) / PREVIEWS).glob("*.png"):
+                if path.stem.isdigit() and (limit is None or int(path.stem) <= limit):
+                    found[int(path.stem)] = path
+        return dict(sorted(found.items()))
+
     def failures(self) -> list[dict[str, Any]]:
         """Why attempts ended that failed (`attempt`, and what `Attempt.failed` notes), oldest first."""
         found = []
@@ -261,6 +276,11 @@ class TrialFiles:
         except (OSError, ValueError):
             return {}
         return found
+
+
+def preview_name(iteration: int) -> str:
+    """File of a preview; names sort as the iterations do."""
+    return f"{iteration:06d}.png"
 
 
 def _files_of(folder: Path) -> Iterator[Path]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from raydd.tuning.search import StudyResult, launch, resume
     from raydd.tuning.search import confirm_study as confirm
     from raydd.tuning.studies import Study, TrialRecord
+    from raydd.tuning.synchronising import synchronise
     from raydd.tuning.warm_start import warm_started
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "prepare",
     "resume",
     "run_again",
+    "synchronise",
     "warm_started",
 ]
 
@@ -46,6 +48,7 @@ _HOMES = {
     "prepare": "plan",
     "resume": "search",
     "run_again": "rerun",
+    "synchronise": "synchronising",
     "warm_started": "warm_start",
 }
 _ALIASES = {"confirm": "confirm_study"}

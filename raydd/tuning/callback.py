@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 
 from raydd import failures, files
-from raydd.cadence import MEASURE
 from raydd.storage.trial import Attempt
-from raydd.tuning.searcher import STATES, outcome_of
+from raydd.tuning import descriptions
+from raydd.tuning.course import Course
+from raydd.tuning.replay import artifacts, finish_files, metrics_of, pictures, report_times, trial_tags
+from raydd.tuning.searcher import outcome_of
 
 if TYPE_CHECKING:
     from raydd.tuning.conductor import Conductor
+    from raydd.tuning.parent import Parent
     from raydd.tuning.progress import Progress
     from raydd.tuning.studies import Study
     from raydd.tuning.tracking import Tracker
@@ -46,7 +48,7 @@ class StudyCallback(Callback):
         tracker: the MLflow writer.
         progress: the display.
         conductor: decides whether the search goes on.
-        tags: tags of every child run.
+        parent: what all runs have in common.
         iterations: length of a full trial, where the trial itself does not say.
     """
 
@@ -57,11 +59,12 @@ class StudyCallback(Callback):
         progress: Progress,
         conductor: Conductor,
         *,
-        tags: Mapping[str, str],
+        parent: Parent,
         iterations: int,
     ) -> None:
         self.study, self.tracker, self.progress, self.conductor = study, tracker, progress, conductor
-        self.tags, self.iterations = dict(tags), iterations
+        self.parent, self.iterations = parent, iterations
+        self.course = Course(study, tracker, parent)
         self.drawn: dict[int, dict[str, Any]] = {}
         self.ended: set[int] = set()
         self.told: dict[int, int] = {}  # failures of a trial that are written down
@@ -84,8 +87,11 @@ class StudyCallback(Callback):
         """Open the child run; called again on every retry."""
         number = int(trial.config["number"])
         self._open(number)
-        for row in self.study.history(number):  # what an attempt reported when nobody listened any more
-            self.tracker.log_trial(number, metrics_of(row), int(row["iteration"]))
+        rows = self.study.history(number)  # what an attempt reported when nobody listened any more
+        times = report_times(self.study.trial_files(number), rows)
+        self.tracker.log_reports(
+            number, [(metrics_of(row), int(row["iteration"]), time) for row, time in zip(rows, times)]
+        )
 
     @_warns
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -119,8 +125,12 @@ class StudyCallback(Callback):
         if number not in self.drawn:
             self.drawn[number] = files.read_json(self.study.trial_folder(number) / "hyperparameters.json")
         drawn = self.drawn[number]
-        tags = {**self.tags, "raydd.trial": str(number), "raydd.source": drawn["source"]}
-        self.tracker.open_trial(number, params=drawn["searched"], tags=tags)
+        self.tracker.open_trial(
+            number,
+            params=drawn["searched"],
+            tags={**self.parent.tags, **trial_tags(number, drawn["source"])},
+            description=self._description(number),
+        )
 
     @_warns
     def on_trial_result(
@@ -143,7 +153,7 @@ class StudyCallback(Callback):
         if result and "number" in result:
             number, outcome, why = int(result["number"]), outcome_of(result), str(result.get("why", ""))
             if outcome == "interrupted":
-                self.tracker.close_trial(number, outcome, why)
+                self.tracker.close_trial(number, outcome, why, description=self._description(number))
                 self._show(number, result, outcome=outcome)
                 if result.get("kind") == "disk":
                     self.conductor.stop(f"the disk is full ({why})")
@@ -162,8 +172,16 @@ class StudyCallback(Callback):
 
     def _artifacts(self, number: int) -> None:
         self.study.trial_files(number).publish()
-        folder = self.study.trial_folder(number)
-        self.tracker.trial_artifacts(number, {"distilled/grid.png": folder / "grid.png", **pictures(folder)})
+        self.tracker.trial_artifacts(number, pictures(self.study, number), self._node(number))
+
+    def _node(self, number: int) -> str:
+        """Where the newest attempt runs or ran, if it was on a node of Ray's."""
+        trial_files = self.study.trial_files(number)
+        attempts = trial_files.attempts()
+        return str(trial_files.begun(attempts[-1]).get("node", "")) if attempts else ""
+
+    def _description(self, number: int) -> str:
+        return descriptions.of_trial(self.study.name, self.study.trial(number, running=True), self.parent)
 
     def _end(self, number: int, outcome: str, kind: str, why: str, result: Mapping[str, Any]) -> None:
         if number in self.ended:
@@ -173,10 +191,17 @@ class StudyCallback(Callback):
         finish_files(self.study, number, outcome)
         record = self.study.trial(number, running=True)
         seconds = record.seconds or 0.0
-        self.tracker.trial_artifacts(number, artifacts(self.study, number))
-        self.tracker.close_trial(number, outcome, why, {"seconds": seconds})
+        self.tracker.trial_artifacts(number, artifacts(self.study, number), self._node(number))
+        self.tracker.close_trial(
+            number,
+            outcome,
+            why,
+            {"seconds": seconds},
+            description=descriptions.of_trial(self.study.name, record, self.parent),
+        )
         self._show(number, {**result, "seconds": seconds}, outcome=outcome)
         self.conductor.ended(outcome, kind, why, record.val_accuracy)
+        self.course.ended(record, self.conductor.searcher.total)
 
     def _show(self, number: int, result: Mapping[str, Any], *, outcome: str | None) -> None:
         drawn = self.drawn.get(number, {})
@@ -191,64 +216,6 @@ class StudyCallback(Callback):
             source=drawn.get("source", ""),
             seconds=float(result.get("seconds", math.nan)),
         )
-
-
-def replay(study: Study, tracker: Tracker, tags: Mapping[str, str]) -> None:
-    """Log again what earlier drivers may have failed to: every report and end on disk; the tracker fills gaps only."""
-    for trial in study.trials():
-        if trial.outcome not in STATES:  # it will go on, and is opened then
-            continue
-        source = {"raydd.trial": str(trial.number), "raydd.source": trial.source}
-        tracker.open_trial(trial.number, params=trial.hyperparameters, tags={**tags, **source})
-        finish_files(study, trial.number, trial.outcome)
-        for row in study.history(trial.number):
-            tracker.log_trial(trial.number, metrics_of(row), int(row["iteration"]))
-        tracker.trial_artifacts(trial.number, artifacts(study, trial.number))
-        tracker.close_trial(trial.number, trial.outcome, trial.why, {"seconds": trial.seconds or 0.0})
-
-
-def artifacts(study: Study, number: int) -> dict[str, Path]:
-    """Files of a trial that MLflow keeps, by artifact path."""
-    folder = study.trial_folder(number)
-    return {
-        "distilled/grid.png": folder / "grid.png",
-        "distilled/distilled.safetensors": folder / "distilled.safetensors",
-        "hyperparameters.json": folder / "hyperparameters.json",
-        "error.txt": folder / "error.txt",
-        **pictures(folder),
-    }
-
-
-def pictures(folder: Path) -> dict[str, Path]:
-    """What a method drew of a trial's images, by artifact path; see `raydd.registry.Distiller.pictures`."""
-    return {f"pictures/{path.name}": path for path in sorted((folder / "pictures").glob("*.png"))}
-
-
-def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """The MLflow metrics of one report (contracts: fractions, step = iteration); measures lose their prefix."""
-    keys = [
-        key
-        for key in result
-        if key in ("progress", "images_per_second", "memory_mb", "checkpoint_mb", "checkpoint_seconds")
-        or key.startswith("loss/")
-    ]
-    if result["evaluated"]:
-        keys += ["val_accuracy", "val_accuracy_std"]
-    found = {key: float(result[key]) for key in keys}
-    found |= {key.removeprefix(MEASURE): float(result[key]) for key in result if key.startswith(MEASURE)}
-    return {key: value for key, value in found.items() if math.isfinite(value)}
-
-
-def finish_files(study: Study, number: int, outcome: str) -> None:
-    """What is done with the files of a trial that has ended: its set and its traceback are shown, checkpoints go."""
-    trial_files = study.trial_files(number)
-    trial_files.publish()
-    if outcome == "failed":  # its checkpoints may tell why
-        text = trial_files.error_text()
-        if text:
-            files.write_text(study.trial_folder(number) / "error.txt", text)
-    else:
-        trial_files.drop_checkpoints()
 
 
 def why_lost(kind: str, text: str) -> str:

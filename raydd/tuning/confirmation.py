@@ -11,7 +11,6 @@ Every distillation leaves a `result.json`, so an interrupted confirmation goes o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from raydd.tuning.plan import Plan
     from raydd.tuning.progress import Progress
     from raydd.tuning.studies import Study
-    from raydd.tuning.tracking import Tracker
 
 
 def confirm(
@@ -270,38 +268,3 @@ def check_weights(study: Study, plan: Plan, records: Iterable[Mapping[str, Any]]
                 f"the weights of {spec.net} ({spec.weights}) are not those that study {study.name!r} began with; bring "
                 "the old ones back, or start a new study"
             )
-
-
-def track(tracker: Tracker, study: Study, report: Mapping[str, Any]) -> None:
-    """Put the report on the study's parent run, the confirmed figure as the headline."""
-    net = report["arms"][0]["net"]
-    metrics = {"search/val_accuracy": report["search_estimate"]["val_accuracy"]}
-    for arm in report["arms"]:
-        if arm["net"] == net:
-            prefix = "confirmed" if arm["name"] == "winner" else arm["name"]
-            shown = {"test_accuracy": arm["mean"], "low": arm["low"], "high": arm["high"]}
-            if arm["equal_steps"] is not None:
-                shown["equal_steps_test_accuracy"] = arm["equal_steps"]["mean"]
-            if arm["label_regime"] == "soft":
-                shown |= soft_metrics(arm)
-            metrics |= {f"{prefix}/{name}": value for name, value in shown.items() if math.isfinite(value)}
-    tags = {"raydd.winner": str(report["winner"]["trial"]), "raydd.labels": report["label_regime"]}
-    tracker.log_study(metrics, tags=tags)
-    tracker.study_artifacts(
-        {
-            "distilled/grid.png": study.folder / "grid.png",
-            "distilled/distilled.safetensors": study.folder / "distilled.safetensors",
-            "confirm/report.json": study.folder / "confirm" / "report.json",
-        }
-    )
-
-
-def soft_metrics(arm: Mapping[str, Any]) -> dict[str, float]:
-    """What stands beside an arm's soft-label accuracy in MLflow, as far as it was measured."""
-    found = {
-        "hard_test_accuracy": (arm["hard"] or {}).get("mean"),
-        "hlr": (arm["hlr"] or {}).get("mean"),
-        "ior": (arm["ior"] or {}).get("mean"),
-        "teacher_test_accuracy": arm["teacher"]["test_accuracy"],
-    }
-    return {name: value for name, value in found.items() if value is not None}

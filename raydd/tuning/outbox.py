@@ -93,6 +93,12 @@ class Outbox:
                 lines.append(f"the store was closed before {self._lost} entries were written")
             return lines
 
+    @property
+    def outage(self) -> str:
+        """What the entry at hand fails of and is tried again; empty where it does not."""
+        with self._changed:
+            return self._outage or ""
+
     def flush(self, timeout: float) -> bool:
         """Wait until everything put so far is written or given up; False when `timeout` seconds pass first."""
         with self._changed:

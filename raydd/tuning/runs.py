@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from raydd.errors import TrackingError
+from raydd.tuning.artifacts import Artifacts
+from raydd.tuning.descriptions import LINKS
 from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, chunks, clean, cut, flat, now, same
 from raydd.tuning.provenance import source_tags
 from raydd.tuning.store_uri import redact
@@ -26,6 +28,8 @@ STATUS = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
+
+COMPARED = 50  # runs in one link, which a description and a browser can take
 
 Report = tuple[str, Any, int, int]  # name, value, step, milliseconds since 1970
 
@@ -52,9 +56,10 @@ class StudyRuns:
         self._connected: Connection | None = None
         self._identity: dict[str, str] = {}
         self._common: dict[str, str] = {}
-        self._written: dict[int, set[tuple[str, int]]] = {}
+        self._written: dict[str, set[tuple[str, int]]] = {}  # by run: (key, step) of what it holds
         self._latest: dict[str, float] = {}
-        self._clock = 0
+        self.artifacts = Artifacts(lambda: self._store().client)
+        self.points = 0  # metric values written
         self.experiment_id = ""
         self.parent = ""
         self.children: dict[int, str] = {}
@@ -67,6 +72,8 @@ class StudyRuns:
         description: str,
         dataset: Mapping[str, str],
         files: Sequence[Path],
+        begun: int | None = None,
+        goes_on: bool = True,
     ) -> None:
         """Find or make the parent run, learn which children exist, write what describes the study."""
         self._identity = {"raydd.study": name}
@@ -81,19 +88,29 @@ class StudyRuns:
             else:
                 parent = parent or run
         if parent is None:
-            parent = store.client.create_run(store.experiment_id, tags=self._identity, run_name=name)
-        else:
+            parent = store.client.create_run(
+                store.experiment_id, start_time=begun, tags=self._identity, run_name=name
+            )
+        elif goes_on:
             store.client.update_run(parent.info.run_id, status="RUNNING")
         self.parent = parent.info.run_id
         self._latest = dict(parent.data.metrics)
-        notes = {"mlflow.note.content": description} if description else {}
+        notes = {"mlflow.note.content": self._linked(description)} if description else {}
         self._describe(parent, params, {**self._common, **tags, **notes})
         if dataset:
             self._input(dataset)
-        self.upload(self.parent, {file.name: file for file in files})
+        self.artifacts.upload(self.parent, {file.name: file for file in files})
 
-    def open_trial(self, number: int, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Find or make a child run; an open one stays as it is."""
+    def open_trial(
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        description: str,
+        begun: int | None = None,
+        goes_on: bool = True,
+    ) -> None:
+        """Find or make a child run; an open one stays as it is, and so does one that has ended unless it goes on."""
         store, known = self._store(), self.children.get(number)
         identity = {**self._identity, "raydd.trial": str(number), "mlflow.parentRunId": self.parent_run()}
         if known is None:
@@ -101,20 +118,31 @@ class StudyRuns:
             found = next(self._find(f" and tags.`raydd.trial` = '{number}'"), None)
             known = None if found is None else found.info.run_id
         if known is None:
-            run = store.client.create_run(store.experiment_id, tags=identity, run_name=str(number))
-            self._written[number] = set()
+            run = store.client.create_run(
+                store.experiment_id, start_time=begun, tags=identity, run_name=str(number)
+            )
+            self._written[run.info.run_id] = set()
         else:
             run = store.client.get_run(known)
+        if known is not None and goes_on:
             store.client.update_run(known, status="RUNNING")
             for stale in ("raydd.outcome", "raydd.why"):
                 if stale in run.data.tags:
                     store.client.delete_tag(known, stale)
         self.children[number] = run.info.run_id
-        self._describe(run, params, {**self._common, **tags, **identity})
+        notes = {"mlflow.note.content": description} if description else {}
+        self._describe(run, params, {**self._common, **tags, **identity, **notes})
 
     def log_trial(self, number: int, reports: Iterable[Report]) -> None:
         """Write what the child run does not hold yet, the first value of each (name, step)."""
-        run_id, written = self.run_of(number), self._steps(number)
+        self._log(self.run_of(number), reports)
+
+    def log_course(self, reports: Iterable[Report]) -> None:
+        """`log_trial` of the parent run, whose steps are trials that have ended."""
+        self._log(self.parent_run(), reports)
+
+    def _log(self, run_id: str, reports: Iterable[Report]) -> None:
+        written = self._steps(run_id)
         fresh: dict[tuple[str, int], Any] = {}
         for name, value, step, milliseconds in reports:
             key = clean(name)
@@ -125,24 +153,44 @@ class StudyRuns:
         for some in chunks(list(fresh), METRICS):
             self._batch(run_id, metrics=[fresh[key] for key in some])
             written.update(some)
+            self.points += len(some)
 
-    def close_trial(self, number: int, outcome: str, why: str, metrics: Mapping[str, float]) -> None:
-        """Write the last metrics at the run's last step, its outcome, and its status."""
-        run_id = self.run_of(number)
+    def close_trial(
+        self,
+        number: int,
+        outcome: str,
+        why: str,
+        metrics: Mapping[str, float],
+        description: str | None = None,
+        ended: int | None = None,
+    ) -> None:
+        """Write the last metrics at the run's last step, its outcome, and its status; one that has it keeps its end."""
+        run_id, status = self.run_of(number), STATUS.get(outcome, "FAILED")
         if metrics:
-            step = max((step for _, step in self._steps(number)), default=0)
-            self.log_trial(number, [(name, value, step, now()) for name, value in metrics.items()])
-        self._tag(run_id, {"raydd.outcome": outcome} | ({"raydd.why": why} if why else {}))
-        self._store().client.set_terminated(run_id, STATUS.get(outcome, "FAILED"))
-        self._written.pop(number, None)  # of thousands of trials only those that run stay in memory
+            step = max((step for _, step in self._steps(run_id)), default=0)
+            self._log(run_id, [(name, value, step, ended or now()) for name, value in metrics.items()])
+        self.artifacts.settle(run_id)
+        notes = {} if description is None else {"mlflow.note.content": description}
+        self._tag(run_id, {"raydd.outcome": outcome, **({"raydd.why": why} if why else {}), **notes})
+        self._end(run_id, status, ended)
+        # Of thousands of trials only those that run stay in memory.
+        self._written.pop(run_id, None)
+        self.artifacts.forget(run_id)
+
+    def _end(self, run_id: str, status: str, ended: int | None = None) -> None:
+        """Give a run its status; one that has it keeps its end."""
+        client = self._store().client
+        if client.get_run(run_id).info.status != status:
+            client.set_terminated(run_id, status, end_time=ended)
 
     def log_study(
-        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str | None
+        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str | None, time: int
     ) -> None:
-        """Write those figures of the parent run that have changed, and its tags."""
+        """Write those figures of the parent run that have changed, and its tags.
+
+        `time` (milliseconds since 1970) is later with every call: MLflow shows the value with the latest one.
+        """
         run_id = self.parent_run()
-        # MLflow shows the value with the latest time, and of equal times the largest.
-        self._clock = max(self._clock + 1, now())
         fresh: dict[str, float] = {}
         for name, value in metrics.items():
             number = self._number(name, value)
@@ -150,9 +198,10 @@ class StudyRuns:
                 fresh[clean(name)] = number
         for some in chunks(list(fresh), METRICS):
             metric = self._store().entities.Metric
-            self._batch(run_id, metrics=[metric(key, fresh[key], self._clock, 0) for key in some])
+            self._batch(run_id, metrics=[metric(key, fresh[key], time, 0) for key in some])
         self._latest |= fresh
-        self._tag(run_id, {**tags, **({} if description is None else {"mlflow.note.content": description})})
+        notes = {} if description is None else {"mlflow.note.content": self._linked(description)}
+        self._tag(run_id, {**tags, **notes})
 
     def close_study(self, status: str) -> None:
         """Close children that are still running, also those of a driver that was killed, then the parent."""
@@ -162,7 +211,8 @@ class StudyRuns:
             if number.isdigit():
                 self.children[int(number)] = run.info.run_id
                 self.close_trial(int(number), "interrupted", "", {})
-        self._store().client.set_terminated(run_id, status)
+        self.artifacts.settle_all()
+        self._end(run_id, status)
 
     def close_left_open(self, identity: Mapping[str, str], ends: Mapping[int, tuple[str, str]]) -> list[str]:
         """Close the runs of a study that still count as running though nobody works on it.
@@ -186,17 +236,10 @@ class StudyRuns:
             closed.append(str(run.info.run_name))
         return closed
 
-    def upload(self, run_id: str, files: Mapping[str, Path]) -> None:
-        """Copy files into a run, artifact path to file; missing ones are skipped."""
-        for target, file in files.items():
-            if not file.is_file():
-                continue
-            folder, _, name = target.rpartition("/")
-            # MLflow keeps the file's own name, so a link of the wanted name is sent instead.
-            with tempfile.TemporaryDirectory(prefix="raydd-artifact-") as scratch:
-                link = Path(scratch, name)
-                link.symlink_to(file.absolute())
-                self._store().client.log_artifact(run_id, str(link), folder or None)
+    def upload(self, number: int | None, files: Mapping[str, Path], node: str = "") -> None:
+        """Copy files into a trial's run, or the parent's for None; see `Artifacts.upload`."""
+        run_id = self.parent_run() if number is None else self.run_of(number)
+        self.artifacts.upload(run_id, files, node)
 
     def parent_run(self) -> str:
         """Id of the parent run."""
@@ -222,7 +265,7 @@ class StudyRuns:
 
     def _find(self, more: str = "") -> Iterator[Any]:
         store, token = self._store(), None
-        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in self._identity.items()) + more
+        condition = self._condition() + more
         while True:
             page = store.client.search_runs(
                 [store.experiment_id], condition, order_by=["attributes.start_time ASC"], page_token=token
@@ -232,15 +275,15 @@ class StudyRuns:
             if not token:
                 return
 
-    def _steps(self, number: int) -> set[tuple[str, int]]:
-        """(key, step) of everything that the run of this trial holds."""
-        if number not in self._written:
-            client, run_id = self._store().client, self.run_of(number)
+    def _steps(self, run_id: str) -> set[tuple[str, int]]:
+        """(key, step) of everything that a run holds."""
+        if run_id not in self._written:
+            client = self._store().client
             held: set[tuple[str, int]] = set()
             for key in client.get_run(run_id).data.metrics:
                 held.update((key, metric.step) for metric in client.get_metric_history(run_id, key))
-            self._written[number] = held
-        return self._written[number]
+            self._written[run_id] = held
+        return self._written[run_id]
 
     def _describe(self, run: Any, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         values, held = dict(flat(params)), run.data.params
@@ -268,6 +311,23 @@ class StudyRuns:
         )
         context = store.entities.InputTag("mlflow.data.context", str(dataset["context"]))
         store.client.log_inputs(self.parent_run(), [store.entities.DatasetInput(entity, [context])])
+
+    def _linked(self, description: str) -> str:
+        """A description with links to the study's trials, best first, and to their comparison."""
+        place = f"#/experiments/{self.experiment_id}/runs"
+        condition = quote(self._condition(), safe="")
+        found = [
+            f"[Trials, best first]({place}?searchFilter={condition}&orderByKey=metrics.%60val_accuracy%60"
+            "&orderByAsc=false)"
+        ]
+        if 1 < len(self.children) <= COMPARED:
+            runs = quote(json.dumps(list(self.children.values()), separators=(",", ":")), safe="")
+            experiments = quote(json.dumps([self.experiment_id]), safe="")
+            found.append(f"[all side by side](#/compare-runs?runs={runs}&experiments={experiments})")
+        return description.replace(LINKS, " · ".join(found))
+
+    def _condition(self) -> str:
+        return " and ".join(f"tags.`{key}` = '{value}'" for key, value in self._identity.items())
 
     def _number(self, name: str, value: Any) -> float | None:
         try:

@@ -14,10 +14,12 @@ from raydd.errors import StageFailed, StudyError, StudyStopped
 from raydd.storage.provenance import computed
 from raydd.tuning import cluster, confirmation, extending, preflight
 from raydd.tuning.budget import Budget
-from raydd.tuning.callback import replay
-from raydd.tuning.parent import artifact_root, common_tags, experiment, open_parent, tracking_uri
+from raydd.tuning.carrying import carried
+from raydd.tuning.commands import command
+from raydd.tuning.parent import Parent, artifact_root, experiment, open_parent, show_end, tracking_uri
 from raydd.tuning.plan import Plan, check_compiling
 from raydd.tuning.provenance import provenance
+from raydd.tuning.replay import replay
 from raydd.tuning.searcher import STATES, open_optuna, write_missing_ends
 from raydd.tuning.signals import Signals
 from raydd.tuning.stages import make_assets, search_trials
@@ -110,9 +112,8 @@ def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None)
         )
 
     def stages(ray: Any, tracker: Tracker, signals: Signals) -> dict[str, Any]:
-        report = confirmation.confirm(ray, study, plan, progress, seeds=seeds)
-        confirmation.track(tracker, study, report)
-        return report
+        replay(study, tracker, Parent.of(study, plan))
+        return confirmation.confirm(ray, study, plan, progress, seeds=seeds)
 
     return conduct(study, plan, progress, stages)
 
@@ -146,12 +147,10 @@ def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
     def stages(ray: Any, tracker: Tracker, signals: Signals) -> dict[str, Any]:
         if study.journal.exists():
             write_missing_ends(study, open_optuna(study.journal, study.name).get_trials(deepcopy=False))
-        replay(study, tracker, common_tags(study, plan))
+        replay(study, tracker, Parent.of(study, plan))
         planned = make_assets(ray, study, plan, progress)
         search_trials(ray, study, planned, tracker, progress, signals)
-        report = confirmation.confirm(ray, study, planned, progress)
-        confirmation.track(tracker, study, report)
-        return report
+        return confirmation.confirm(ray, study, planned, progress)
 
     return conduct(study, plan, progress, stages)
 
@@ -168,14 +167,17 @@ def conduct(
         stages: called with the connected `ray`, the tracker and the signals; returns the report.
     """
     signals = Signals()
-    status, code, report = "FAILED", 1, None
+    status, code, report, parent = "FAILED", 1, None, None
     message = f"study {study.name} stopped on an error"
-    tracker = Tracker(tracking_uri(plan.config), experiment(plan), artifact_root=artifact_root(plan.config))
+    uri = tracking_uri(plan.config)
+    tracker = Tracker(uri, experiment(plan), artifact_root=artifact_root(plan.config))
     try:
         files.write_json(study.folder / "fingerprint.json", plan.data.fingerprint)
-        open_parent(tracker, study, plan)
+        parent = Parent.of(study, plan)
+        open_parent(tracker, study, parent)
         with cluster.session(plan.config.resources) as ray, signals:  # Ray puts in handlers of its own
-            report = stages(ray, tracker, signals)
+            with carried(tracker, ray, uri):
+                report = stages(ray, tracker, signals)
         status, code, message = "FINISHED", 0, f"study {study.name} is done: {study.folder}"
     except (KeyboardInterrupt, StudyStopped) as error:
         status = "KILLED"
@@ -192,20 +194,26 @@ def conduct(
             f"stopped: the disk is full; free some, then `raydd resume {study.name}` goes on where it stopped"
         )
     finally:
-        close(tracker, study, status, progress)
+        whole = close(tracker, study, parent, status, progress)
+    if not whole:
+        message += f"; `{command(study, 'sync')}` brings to the tracking store what it lacks"
     return StudyResult(study.name, study.folder, code, report, message)
 
 
-def close(tracker: Tracker, study: Study, status: str, progress: Progress) -> None:
-    """Close every run, say what the tracking store refused, and give the study back."""
+def close(tracker: Tracker, study: Study, parent: Parent | None, status: str, progress: Progress) -> bool:
+    """Close every run, say what the tracking store refused, and give the study back; whether it has all."""
     try:
+        if parent is not None:
+            with contextlib.suppress(OSError):  # a full disk, which is told already
+                show_end(tracker, study, parent)
         tracker.close_study(status)
         tracker.close()
         if tracker.links().get("run_id"):
             whole = status == "FINISHED" and not tracker.problems
-            with contextlib.suppress(OSError):  # a full disk, which is told already
+            with contextlib.suppress(OSError):
                 files.write_json(study.folder / "tracking.json", {**tracker.links(), "whole": whole})
         for problem in tracker.problems:
             progress.warning(f"tracking: {problem}")
     finally:
         study.unlock()
+    return not tracker.problems

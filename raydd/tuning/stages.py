@@ -13,7 +13,7 @@ from raydd.tuning import cluster, tasks, waiting
 from raydd.tuning.budget import Budget, Session
 from raydd.tuning.callback import StudyCallback
 from raydd.tuning.conductor import Conductor
-from raydd.tuning.parent import common_tags
+from raydd.tuning.parent import Parent
 from raydd.tuning.plan import Plan, plan_for, trial_iterations
 from raydd.tuning.searcher import StudySearcher
 
@@ -117,7 +117,7 @@ def search_trials(
             tracker,
             progress,
             conductor,
-            tags=common_tags(study, plan),
+            parent=Parent.of(study, plan),
             iterations=plan.iterations,
         )
         tuner = tune.Tuner(

@@ -8,16 +8,17 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydd.errors import TrackingError
 from raydd.files import FileLock
+from raydd.tuning.artifacts import Carrier, send
 from raydd.tuning.mlflow_limits import now
 from raydd.tuning.outbox import Outbox
-from raydd.tuning.runs import Connection, StudyRuns
-from raydd.tuning.store_uri import check, is_server, redact, scheme, sqlite_path, ui_command, ui_url
+from raydd.tuning.runs import Connection, Report, StudyRuns
+from raydd.tuning.store_uri import check, is_server, redact, restored, scheme, sqlite_path, ui_command, ui_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,6 +34,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # MLflow's seven take minutes; the outbox tries again itself
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+
+CARRIED_SECONDS = 60.0  # for other processes to have sent what they were given, before their Ray ends
 
 STUDY = "study"  # owner of the parent run's entries; those of a trial belong to its number
 
@@ -57,6 +60,7 @@ class Tracker:
         connect = functools.partial(_connect, uri, experiment, artifact_root)
         self._outbox = Outbox(self._deliver, patience=_patience, phrase=_phrase, capacity=capacity)
         self._runs = StudyRuns(connect, self._outbox.report)
+        self._clock = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Ray pickles the callbacks of a search into a file, which is no place for a thread or a password.
@@ -151,6 +155,8 @@ class Tracker:
         description: str,
         dataset: Mapping[str, str],
         files: Sequence[Path] = (),
+        begun: int | None = None,
+        goes_on: bool = True,
     ) -> None:
         """Open the parent run; one with the same study name (and `raydd.study_id`, if given) is reopened.
 
@@ -162,33 +168,72 @@ class Tracker:
             description: Markdown shown at the top of the run.
             dataset: `name`, `fingerprint` (hex), `source` (path or address), `context` (`training`); or empty.
             files: artifacts of the parent, under their own names.
+            begun: milliseconds since 1970, of a run that has to be made; None is now.
+            goes_on: False where nobody works on the study, whose run is not to be reopened.
         """
-        arguments = (name, dict(params), dict(tags), description, dict(dataset), list(files))
+        arguments = (name, dict(params), dict(tags), description, dict(dataset), list(files), begun, goes_on)
         self._outbox.put(STUDY, lambda: self._runs.open_study(*arguments))
 
-    def open_trial(self, number: int, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Open the child run of a trial, or reopen it; `params` are the searched values only."""
-        arguments = (number, dict(params), dict(tags))
+    def open_trial(
+        self,
+        number: int,
+        *,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        description: str = "",
+        begun: int | None = None,
+        goes_on: bool = True,
+    ) -> None:
+        """Open the child run of a trial, or reopen it; `params` are the searched values only.
+
+        Args:
+            number: of the trial.
+            params, tags, description: of the run.
+            begun: milliseconds since 1970, of a run that has to be made; None is now.
+            goes_on: False for a trial that has ended, whose run is not to be reopened.
+        """
+        arguments = (number, dict(params), dict(tags), description, begun, goes_on)
         self._outbox.put(number, lambda: self._runs.open_trial(*arguments))
 
-    def log_trial(self, number: int, metrics: Mapping[str, float], step: int) -> None:
+    def log_trial(
+        self, number: int, metrics: Mapping[str, float], step: int, time: int | None = None
+    ) -> None:
         """Log one report at `step` (iterations). NaN is kept, infinities are left out."""
-        time = now()
-        self._outbox.put(number, data=[(name, value, step, time) for name, value in metrics.items()])
+        self.log_reports(number, [(metrics, step, time or now())])
 
-    def trial_artifacts(self, number: int, files: Mapping[str, Path]) -> None:
-        """Copy files into the child run: artifact path (`distilled/grid.png`) to file; missing ones are skipped."""
+    def log_reports(self, number: int, reports: Iterable[tuple[Mapping[str, float], int, int]]) -> None:
+        """Log reports, each with its step (iterations) and time (milliseconds since 1970)."""
+        self._outbox.put(number, data=_points(reports))
+
+    def trial_artifacts(self, number: int, files: Mapping[str, Path], node: str = "") -> None:
+        """Copy files into the child run: artifact path (`distilled/grid.png`) to file; missing ones are skipped.
+
+        `node` of the cluster is where they were made, see `carry`.
+        """
         chosen = dict(files)
-        self._outbox.put(number, lambda: self._runs.upload(self._runs.run_of(number), chosen))
+        self._outbox.put(number, lambda: self._runs.upload(number, chosen, node))
 
     def close_trial(
-        self, number: int, outcome: str, why: str = "", metrics: Mapping[str, float] | None = None
+        self,
+        number: int,
+        outcome: str,
+        why: str = "",
+        metrics: Mapping[str, float] | None = None,
+        *,
+        description: str | None = None,
+        ended: int | None = None,
     ) -> None:
         """End the child run; `metrics` (such as `seconds`) are logged at its last step.
 
-        `outcome` is `complete`, `pruned`, `diverged`, `failed` or `interrupted`; `why` a sentence for people.
+        Args:
+            number: of the trial.
+            outcome: `complete`, `pruned`, `diverged`, `failed` or `interrupted`.
+            why: a sentence for people.
+            metrics: figures of the whole trial.
+            description: Markdown; None leaves what is there.
+            ended: milliseconds since 1970; None is now.
         """
-        arguments = (number, outcome, why, dict(metrics or {}))
+        arguments = (number, outcome, why, dict(metrics or {}), description, ended)
         self._outbox.put(number, lambda: self._runs.close_trial(*arguments))
 
     def log_study(
@@ -198,13 +243,26 @@ class Tracker:
         description: str | None = None,
     ) -> None:
         """Set figures and tags of the parent run; a later value replaces an earlier one."""
-        arguments = (dict(metrics), dict(tags or {}), description)
+        self._clock = max(self._clock + 1, now())  # of equal times MLflow shows the largest value
+        arguments = (dict(metrics), dict(tags or {}), description, self._clock)
         self._outbox.put(STUDY, lambda: self._runs.log_study(*arguments))
+
+    def log_course(self, reports: Iterable[tuple[Mapping[str, float], int, int]]) -> None:
+        """`log_reports` of the parent run, whose steps are trials that have ended."""
+        points = _points(reports)
+        self._outbox.put(STUDY, lambda: self._runs.log_course(points))
 
     def study_artifacts(self, files: Mapping[str, Path]) -> None:
         """`trial_artifacts` of the parent run."""
         chosen = dict(files)
-        self._outbox.put(STUDY, lambda: self._runs.upload(self._runs.parent_run(), chosen))
+        self._outbox.put(STUDY, lambda: self._runs.upload(None, chosen))
+
+    def carry(self, carrier: Carrier | None) -> None:
+        """Let somebody else send the files of trials from now on; None ends that, and waits a while for the last."""
+        if carrier is None:
+            self._outbox.put(STUDY, self._runs.artifacts.settle_all)
+            self._outbox.flush(CARRIED_SECONDS)
+        self._runs.artifacts.carrier = carrier
 
     def close_study(self, status: str = "FINISHED") -> None:
         """Close every child that is still open as `interrupted`, then the parent as `status`."""
@@ -223,6 +281,16 @@ class Tracker:
         """The first few distinct problems, without secrets; empty when all was written."""
         return self._outbox.problems
 
+    @property
+    def away(self) -> str:
+        """Why the store cannot be written just now; empty where it can."""
+        return self._outbox.outage
+
+    @property
+    def written(self) -> tuple[int, int]:
+        """Metric values and files that were written so far."""
+        return self._runs.points, self._runs.artifacts.sent
+
     def links(self) -> dict[str, Any]:
         """Where the study lies, as far as it is known: `uri` (no password), `experiment_id`, `run_id`, `trials`.
 
@@ -238,6 +306,31 @@ class Tracker:
     def _deliver(self, owner: Hashable, reports: list[Any]) -> None:
         assert isinstance(owner, int)
         self._runs.log_trial(owner, reports)
+
+
+def send_from_here(uri: str, run_id: str, files: Mapping[str, Path]) -> str:
+    """Copy files into a run, artifact path to file, with the login of this process's environment.
+
+    Args:
+        uri: of a server, without a password.
+        run_id: of the run.
+        files: missing ones are skipped.
+
+    Returns:
+        Why that failed, in one line without secrets; nothing where it did not.
+    """
+    try:
+        client = _client(restored(uri))
+        for path, file in files.items():
+            if file.is_file():
+                send(client, run_id, path, file)
+    except Exception as error:  # nobody here can do anything about it; the driver can
+        return _phrase(error)
+    return ""
+
+
+def _points(reports: Iterable[tuple[Mapping[str, float], int, int]]) -> list[Report]:
+    return [(name, value, step, time) for metrics, step, time in reports for name, value in metrics.items()]
 
 
 def _client(uri: str) -> MlflowClient:

@@ -135,6 +135,12 @@ def home_fixture(tmp_path, monkeypatch):
     return Home(tmp_path / "home")
 
 
+@pytest.fixture(scope="session", name="new_home")
+def new_home_fixture():
+    """`new_home(folder)`: a home for the tests of a module."""
+    return Home
+
+
 @pytest.fixture(scope="session", name="grow_old")
 def grow_old_fixture():
     """`grow_old(path, seconds)`."""

@@ -181,3 +181,20 @@ def test_a_damaged_checkpoint_is_an_error_that_can_be_caught(tmp_path: Path, bro
     path.write_bytes(path.read_bytes()[:7])
     with pytest.raises(Exception, match=r".+"):
         found.load()
+
+
+def test_previews_are_those_of_evaluations_that_count_also_after_a_cut(tmp_path: Path) -> None:
+    trial = TrialFiles(tmp_path)
+    first = trial.claim()
+    first.begin(None, {})
+    for iteration in (0, 10, 20):
+        files.write_bytes(first.folder / "grid.png", b"first %d" % iteration)
+        first.keep_preview(iteration)
+    second = trial.claim()
+    second.begin(Checkpoint(first.folder, first.number, 10), {})
+    files.write_bytes(second.folder / "grid.png", b"second 20")
+    second.keep_preview(20)
+    found = trial.previews()
+    assert [path.name for path in found.values()] == ["000000.png", "000010.png", "000020.png"]
+    assert [path.read_bytes() for path in found.values()] == [b"first 0", b"first 10", b"second 20"]
+    assert list(found) == [0, 10, 20]
