@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +23,15 @@ from raydd.tuning.signals import Signals
 from raydd.tuning.stages import make_assets, search_trials
 from raydd.tuning.studies import Study
 from raydd.tuning.tracking import Tracker
+from raydd.wording import last_line
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
     from raydd.tuning.progress import Progress
+
+
+# Writes a study's report, which stands on a higher floor, and returns its files, the page first.
+Reporter = Callable[[Study], Sequence[Path]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class StudyResult:
         exit_code: 0 done, 1 no finished trial or a failed stage, 75 signal or budget, 130 Ctrl-C.
         report: the confirmation, if it was reached.
         message: one line for the end.
+        page: the report as a file, if one was written.
     """
 
     name: str
@@ -45,10 +51,16 @@ class StudyResult:
     exit_code: int
     report: dict[str, Any] | None
     message: str
+    page: Path | None = None
 
 
-def launch(plan: Plan, progress: Progress) -> StudyResult:
+def launch(plan: Plan, progress: Progress, reporter: Reporter | None = None) -> StudyResult:
     """Make the study's folder and run the study to its end.
+
+    Args:
+        plan: of the study.
+        progress: the display.
+        reporter: writes the report at the end; without it there is none.
 
     Raises:
         RayddError: the tracking store or the folder cannot be used; nothing has run then.
@@ -58,16 +70,22 @@ def launch(plan: Plan, progress: Progress) -> StudyResult:
     Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
     # The id tells apart studies of one name on a shared tracking server.
     facts = {"study_id": secrets.token_hex(8), **provenance(), "computed": computed(plan.context)}
-    return run(Study.create(config, facts), plan, progress)
+    return run(Study.create(config, facts), plan, progress, reporter)
 
 
-def resume(study: Study, progress: Progress, more: extending.More | None = None) -> StudyResult:
+def resume(
+    study: Study,
+    progress: Progress,
+    more: extending.More | None = None,
+    reporter: Reporter | None = None,
+) -> StudyResult:
     """Go on with a study: finished trials stay, interrupted ones continue from their checkpoints.
 
     Args:
         study: on disk.
         progress: the display.
         more: what is asked for beyond what it was asked for before; written down once all of it is found to be right.
+        reporter: see `launch`.
 
     Raises:
         RayddError: the study is in use, what it was made from has changed, or `more` cannot be had.
@@ -88,10 +106,12 @@ def resume(study: Study, progress: Progress, more: extending.More | None = None)
         study.unlock()
         code, message = ended
         return StudyResult(study.name, study.folder, code, study.report(), message)
-    return run(study, plan, progress)
+    return run(study, plan, progress, reporter)
 
 
-def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None) -> StudyResult:
+def confirm_study(
+    study: Study, progress: Progress, *, seeds: int | None = None, reporter: Reporter | None = None
+) -> StudyResult:
     """Report a searched study again, with `seeds` report seeds in total where more are wanted.
 
     The winner that a re-ranking froze stays the winner: test figures must not choose.
@@ -114,7 +134,7 @@ def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None)
         confirmation.track(tracker, study, report)
         return report
 
-    return conduct(study, plan, progress, stages)
+    return conduct(study, plan, progress, stages, reporter)
 
 
 def reopen(study: Study) -> Plan:
@@ -140,7 +160,7 @@ def replan(study: Study, config: StudyConfig) -> Plan:
     return plan
 
 
-def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
+def run(study: Study, plan: Plan, progress: Progress, reporter: Reporter | None = None) -> StudyResult:
     """Run every stage that is not done yet; the study's lock is held and given back at the end."""
 
     def stages(ray: Any, tracker: Tracker, signals: Signals) -> dict[str, Any]:
@@ -153,11 +173,15 @@ def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
         confirmation.track(tracker, study, report)
         return report
 
-    return conduct(study, plan, progress, stages)
+    return conduct(study, plan, progress, stages, reporter)
 
 
 def conduct(
-    study: Study, plan: Plan, progress: Progress, stages: Callable[[Any, Tracker, Signals], dict[str, Any]]
+    study: Study,
+    plan: Plan,
+    progress: Progress,
+    stages: Callable[[Any, Tracker, Signals], dict[str, Any]],
+    reporter: Reporter | None = None,
 ) -> StudyResult:
     """Run `stages` with a Ray and a tracker, and turn however they end into a result.
 
@@ -166,9 +190,11 @@ def conduct(
         plan: of the study.
         progress: the display.
         stages: called with the connected `ray`, the tracker and the signals; returns the report.
+        reporter: see `launch`; asked wherever the study stopped by itself, and not where somebody waits for its end.
     """
     signals = Signals()
-    status, code, report = "FAILED", 1, None
+    status, code, report, page = "FAILED", 1, None, None
+    waited_for = True
     message = f"study {study.name} stopped on an error"
     tracker = Tracker(tracking_uri(plan.config), experiment(plan), artifact_root=artifact_root(plan.config))
     try:
@@ -177,13 +203,15 @@ def conduct(
         with cluster.session(plan.config.resources) as ray, signals:  # Ray puts in handlers of its own
             report = stages(ray, tracker, signals)
         status, code, message = "FINISHED", 0, f"study {study.name} is done: {study.folder}"
+        waited_for = False
     except (KeyboardInterrupt, StudyStopped) as error:
         status = "KILLED"
         code = signals.exit_code if signals.received or isinstance(error, KeyboardInterrupt) else 75
         why = f"stopped: {error}" if str(error) and not signals.received else "interrupted"
+        waited_for = code != StudyStopped.exit_code or bool(signals.received)
         message = f"{why}; {extending.again(study)} goes on where it stopped"
     except StageFailed as error:
-        message = str(error)
+        message, waited_for = str(error), False
     except Exception as error:
         if failures.kind_of(error) != "disk":  # Ray Tune wraps what the driver's own hooks raise
             raise
@@ -192,8 +220,24 @@ def conduct(
             f"stopped: the disk is full; free some, then `raydd resume {study.name}` goes on where it stopped"
         )
     finally:
-        close(tracker, study, status, progress)
-    return StudyResult(study.name, study.folder, code, report, message)
+        try:
+            if reporter is not None and not waited_for:
+                page = write_report(reporter, study, tracker, progress)
+        finally:
+            close(tracker, study, status, progress)
+    return StudyResult(study.name, study.folder, code, report, message, page)
+
+
+def write_report(reporter: Reporter, study: Study, tracker: Tracker, progress: Progress) -> Path | None:
+    """Write the report and put it on the parent run; a report that fails costs a warning, never the study."""
+    try:
+        written = list(reporter(study))
+        tracker.study_artifacts({f"{path.parent.name}/{path.name}": path for path in written})
+    except (Exception, KeyboardInterrupt) as error:
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else last_line(error)
+        progress.warning(f"report: not written ({why}); `raydd report {study.name}` tries again")
+        return None
+    return written[0]
 
 
 def close(tracker: Tracker, study: Study, status: str, progress: Progress) -> None:
