@@ -182,12 +182,13 @@ def search(config: configuration.StudyConfig, progress: Progress | None = None) 
         RayddError: something is wrong with the configuration, the data or the home; nothing has run.
     """
     from raydd import tuning
+    from raydd.report.page import write_report
 
     with progress or tuning.Progress() as display:
         plan = tuning.prepare(config)
         for line in plan.lines():
             display.message(line)
-        return tuning.launch(plan, display)
+        return tuning.launch(plan, display, write_report)
 
 
 def resume(
@@ -212,9 +213,10 @@ def resume(
         RayddError: there is no study there, it is in use, its data have changed, or less is asked for than there is.
     """
     from raydd import tuning
+    from raydd.report.page import write_report
 
     folder = files.absolute(path)
     study = tuning.Study.open(folder.parents[1], folder.name)
     more = tuning.More(trials=trials, hours=hours, gpu_hours=gpu_hours, patience=patience, address=address)
     with progress or tuning.Progress() as display:
-        return tuning.resume(study, display, more)
+        return tuning.resume(study, display, more, write_report)

@@ -18,6 +18,11 @@ def percent(fraction: float | None) -> str:
     return f"{100 * fraction:.1f}"
 
 
+def share(fraction: float) -> str:
+    """A fraction as whole percent, for shares of time or of a sum: `0.214` is `21 %`."""
+    return f"{100 * fraction:.0f} %"
+
+
 def points(difference: float | None) -> str:
     """A difference of fractions as signed points with one decimal: `0.031` is `+3.1`; unknown is `-`."""
     if difference is None or not math.isfinite(difference):

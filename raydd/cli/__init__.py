@@ -26,6 +26,7 @@ VERBS = {
     "list": "List all studies of a home with their state, accuracy and size.",
     "status": "Say where a study stands: who runs it, its trials, its cost, what failed.",
     "show": "Show a study's trials as a table, or one trial in detail.",
+    "report": "Write a study's report as one HTML file and PNGs, or compare several studies.",
     "logs": "Tell what happened to a study or a trial, in order.",
     "ui": "Open a study in the MLflow UI, on this machine only.",
     "sync": "Write into the tracking store what it lacks of a study.",

@@ -27,16 +27,19 @@ def confirm(name: str, seeds: int | None, home: str | None, as_json: bool) -> No
     from raydd import tuning
     from raydd.cli import output
     from raydd.report import confirmation
+    from raydd.report.page import write_report
 
     study = tuning.Study.open(options.home_folder(home), name)
     # With --json stdout holds the report and nothing else.
     console = Console(file=sys.stderr, highlight=False, markup=False) if as_json else None
     with tuning.Progress(console) as progress:
-        result = tuning.confirm(study, progress, seeds=seeds)
+        result = tuning.confirm(study, progress, seeds=seeds, reporter=write_report)
     if result.report is None:
         click.echo(result.message, err=True)
     elif as_json:
         output.emit_json(result.report)
     else:
         output.show(*confirmation.render(result.report))
+        if result.page is not None:
+            click.echo(f"\nreport: {result.page}")
     click.get_current_context().exit(result.exit_code)

@@ -87,6 +87,8 @@ def finish(result: StudyResult, home: str) -> None:
     click.echo()
     if result.message:
         click.echo(result.message)
+    if result.page is not None:
+        click.echo(f"report: {result.page}")
     arguments = study_arguments(result.name, home)
     click.echo(f"look at it: raydd ui {arguments}   or   raydd show {arguments}")
     click.get_current_context().exit(result.exit_code)

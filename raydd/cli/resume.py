@@ -40,10 +40,11 @@ def resume(
     """
     from raydd import tuning
     from raydd.cli import output
+    from raydd.report.page import write_report
 
     folder = options.home_folder(home)
     study = tuning.Study.open(folder, name)
     more = tuning.More(trials=trials, hours=hours, gpu_hours=gpu_hours, patience=patience, address=address)
     with tuning.Progress() as progress:
-        result = tuning.resume(study, progress, more)
+        result = tuning.resume(study, progress, more, write_report)
     output.finish(result, folder)

@@ -86,6 +86,7 @@ def search(
 
     from raydd import tuning
     from raydd.cli import output
+    from raydd.report.page import write_report
 
     with tuning.Progress(output.beside(as_json)) as progress:
         plan = tuning.prepare(config, progress.message)
@@ -96,5 +97,5 @@ def search(
         if dry_run:
             output.forecast(tuning.dry_run(plan, progress.message), as_json)
             return
-        result = tuning.launch(plan, progress)
+        result = tuning.launch(plan, progress, write_report)
     output.finish(result, config.home)

@@ -39,9 +39,9 @@ def render(report: Mapping[str, Any]) -> list[RenderableType]:
         "\n".join(f"{name}: {title}" for name, title in {**titles, "images": _images(titles)}.items()),
         _comparison(report),
         "; ".join(difference["text"] for difference in report["differences"]),
-        "\n".join(_warnings(report)),
+        "\n".join(cautions(report)),
     ]
-    blocks: list[RenderableType] = [Text(_protocol(report)), _table(report, soft_labels.together(report))]
+    blocks: list[RenderableType] = [Text(protocol(report)), _table(report, soft_labels.together(report))]
     blocks += [Text(one) for one in paragraphs if one]
     others = soft_labels.apart(report)
     if others:
@@ -56,8 +56,9 @@ def text(report: Mapping[str, Any]) -> str:
     return "\n\n".join(plain(block) for block in render(report))
 
 
-def _protocol(report: Mapping[str, Any]) -> str:
-    protocol = report["protocol"]
+def protocol(report: Mapping[str, Any]) -> str:
+    """How the arms were evaluated and distilled, in a sentence."""
+    how = report["protocol"]
     seeds = report["seeds"]
     fit = (
         "distilled from train only, so not to be put beside published numbers"
@@ -65,8 +66,8 @@ def _protocol(report: Mapping[str, Any]) -> str:
         else "distilled from train and validation images, as published numbers are"
     )
     return (
-        f"Accuracy on {protocol['split']} data: protocol {protocol['name']}, {protocol['epochs']} epochs, "
-        f"{_count(protocol['repeats'], 'net')} for each distilled set, {report['label_regime']} labels, "
+        f"Accuracy on {how['split']} data: protocol {how['name']}, {how['epochs']} epochs, "
+        f"{_count(how['repeats'], 'net')} for each distilled set, {report['label_regime']} labels, "
         f"{_count(len(seeds), 'fresh paired seed')} ({', '.join(map(str, seeds))}), {fit}."
     )
 
@@ -126,7 +127,8 @@ def _comparison(report: Mapping[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
+def cautions(report: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences for what a reader must not miss: real images win, an arm is at chance, nothing is resolved."""
     differences = report["differences"]
     yield from report.get("cautions", ())
     if report["winner"]["trial"] == 0:

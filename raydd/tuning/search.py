@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,15 @@ from raydd.tuning.signals import Signals
 from raydd.tuning.stages import make_assets, search_trials
 from raydd.tuning.studies import Study
 from raydd.tuning.tracking import Tracker
+from raydd.wording import last_line
 
 if TYPE_CHECKING:
     from raydd.config import StudyConfig
     from raydd.tuning.progress import Progress
+
+
+# Writes a study's report, which stands on a higher floor, and returns its files, the page first.
+Reporter = Callable[[Study], Sequence[Path]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class StudyResult:
         exit_code: 0 done, 1 no finished trial or a failed stage, 75 signal or budget, 130 Ctrl-C.
         report: the confirmation, if it was reached.
         message: one line for the end.
+        page: the report as a file, if one was written.
     """
 
     name: str
@@ -47,10 +53,16 @@ class StudyResult:
     exit_code: int
     report: dict[str, Any] | None
     message: str
+    page: Path | None = None
 
 
-def launch(plan: Plan, progress: Progress) -> StudyResult:
+def launch(plan: Plan, progress: Progress, reporter: Reporter | None = None) -> StudyResult:
     """Make the study's folder and run the study to its end.
+
+    Args:
+        plan: of the study.
+        progress: the display.
+        reporter: writes the report at the end; without it there is none.
 
     Raises:
         RayddError: the tracking store or the folder cannot be used; nothing has run then.
@@ -60,16 +72,22 @@ def launch(plan: Plan, progress: Progress) -> StudyResult:
     Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
     # The id tells apart studies of one name on a shared tracking server.
     facts = {"study_id": secrets.token_hex(8), **provenance(), "computed": computed(plan.context)}
-    return run(Study.create(config, facts), plan, progress)
+    return run(Study.create(config, facts), plan, progress, reporter)
 
 
-def resume(study: Study, progress: Progress, more: extending.More | None = None) -> StudyResult:
+def resume(
+    study: Study,
+    progress: Progress,
+    more: extending.More | None = None,
+    reporter: Reporter | None = None,
+) -> StudyResult:
     """Go on with a study: finished trials stay, interrupted ones continue from their checkpoints.
 
     Args:
         study: on disk.
         progress: the display.
         more: what is asked for beyond what it was asked for before; written down once all of it is found to be right.
+        reporter: see `launch`.
 
     Raises:
         RayddError: the study is in use, what it was made from has changed, or `more` cannot be had.
@@ -90,10 +108,12 @@ def resume(study: Study, progress: Progress, more: extending.More | None = None)
         study.unlock()
         code, message = ended
         return StudyResult(study.name, study.folder, code, study.report(), message)
-    return run(study, plan, progress)
+    return run(study, plan, progress, reporter)
 
 
-def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None) -> StudyResult:
+def confirm_study(
+    study: Study, progress: Progress, *, seeds: int | None = None, reporter: Reporter | None = None
+) -> StudyResult:
     """Report a searched study again, with `seeds` report seeds in total where more are wanted.
 
     The winner that a re-ranking froze stays the winner: test figures must not choose.
@@ -115,7 +135,7 @@ def confirm_study(study: Study, progress: Progress, *, seeds: int | None = None)
         replay(study, tracker, Parent.of(study, plan))
         return confirmation.confirm(ray, study, plan, progress, seeds=seeds)
 
-    return conduct(study, plan, progress, stages)
+    return conduct(study, plan, progress, stages, reporter)
 
 
 def reopen(study: Study) -> Plan:
@@ -141,7 +161,7 @@ def replan(study: Study, config: StudyConfig) -> Plan:
     return plan
 
 
-def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
+def run(study: Study, plan: Plan, progress: Progress, reporter: Reporter | None = None) -> StudyResult:
     """Run every stage that is not done yet; the study's lock is held and given back at the end."""
 
     def stages(ray: Any, tracker: Tracker, signals: Signals) -> dict[str, Any]:
@@ -152,11 +172,15 @@ def run(study: Study, plan: Plan, progress: Progress) -> StudyResult:
         search_trials(ray, study, planned, tracker, progress, signals)
         return confirmation.confirm(ray, study, planned, progress)
 
-    return conduct(study, plan, progress, stages)
+    return conduct(study, plan, progress, stages, reporter)
 
 
 def conduct(
-    study: Study, plan: Plan, progress: Progress, stages: Callable[[Any, Tracker, Signals], dict[str, Any]]
+    study: Study,
+    plan: Plan,
+    progress: Progress,
+    stages: Callable[[Any, Tracker, Signals], dict[str, Any]],
+    reporter: Reporter | None = None,
 ) -> StudyResult:
     """Run `stages` with a Ray and a tracker, and turn however they end into a result.
 
@@ -165,9 +189,11 @@ def conduct(
         plan: of the study.
         progress: the display.
         stages: called with the connected `ray`, the tracker and the signals; returns the report.
+        reporter: see `launch`; asked wherever the study stopped by itself, and not where somebody waits for its end.
     """
     signals = Signals()
-    status, code, report, parent = "FAILED", 1, None, None
+    status, code, report, parent, page = "FAILED", 1, None, None, None
+    waited_for = True
     message = f"study {study.name} stopped on an error"
     uri = tracking_uri(plan.config)
     tracker = Tracker(uri, experiment(plan), artifact_root=artifact_root(plan.config))
@@ -179,13 +205,15 @@ def conduct(
             with carried(tracker, ray, uri):
                 report = stages(ray, tracker, signals)
         status, code, message = "FINISHED", 0, f"study {study.name} is done: {study.folder}"
+        waited_for = False
     except (KeyboardInterrupt, StudyStopped) as error:
         status = "KILLED"
         code = signals.exit_code if signals.received or isinstance(error, KeyboardInterrupt) else 75
         why = f"stopped: {error}" if str(error) and not signals.received else "interrupted"
+        waited_for = code != StudyStopped.exit_code or bool(signals.received)
         message = f"{why}; {extending.again(study)} goes on where it stopped"
     except StageFailed as error:
-        message = str(error)
+        message, waited_for = str(error), False
     except Exception as error:
         if failures.kind_of(error) != "disk":  # Ray Tune wraps what the driver's own hooks raise
             raise
@@ -194,10 +222,24 @@ def conduct(
             f"stopped: the disk is full; free some, then `raydd resume {study.name}` goes on where it stopped"
         )
     finally:
-        whole = close(tracker, study, parent, status, progress)
+        try:
+            if reporter is not None and not waited_for:
+                page = write_report(reporter, study, progress)
+        finally:
+            whole = close(tracker, study, parent, status, progress)
     if not whole:
         message += f"; `{command(study, 'sync')}` brings to the tracking store what it lacks"
-    return StudyResult(study.name, study.folder, code, report, message)
+    return StudyResult(study.name, study.folder, code, report, message, page)
+
+
+def write_report(reporter: Reporter, study: Study, progress: Progress) -> Path | None:
+    """Write the report, which goes to the parent run at the end; one that fails costs a warning, never the study."""
+    try:
+        return reporter(study)[0]
+    except (Exception, KeyboardInterrupt) as error:
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else last_line(error)
+        progress.warning(f"report: not written ({why}); `raydd report {study.name}` tries again")
+        return None
 
 
 def close(tracker: Tracker, study: Study, parent: Parent | None, status: str, progress: Progress) -> bool:

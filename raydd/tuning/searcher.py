@@ -65,6 +65,18 @@ def open_optuna(journal: Path, name: str) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
 
 
+def read_optuna(journal: Path, name: str) -> list[optuna.trial.FrozenTrial]:
+    """All trials of the study in `journal`, by number, without writing; none where there is no journal."""
+    if not journal.exists():
+        return []
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    try:
+        return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    except KeyError:  # it was just begun
+        return []
+
+
 def write_missing_ends(study: Study, known: list[optuna.trial.FrozenTrial]) -> None:
     """Give trials that were told an end, and whose driver died before it wrote it down, their end."""
     ends = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
