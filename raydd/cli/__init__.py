@@ -33,6 +33,7 @@ VERBS = {
     "gc": "Show what lies in a home, and delete what nobody needs.",
     "distill": "Distil one set with given hyperparameters.",
     "evaluate": "Train networks on a distilled set and measure their accuracy.",
+    "convert": "Read and write distilled sets in the formats of others.",
     "methods": "List the installed methods.",
     "datasets": "List the datasets that have a name.",
 }
