@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from raydd.storage.formats import Content
 
 EPILOG = options.examples(
-    "raydd convert res_DM_CIFAR10_ConvNet_10ipc.pt dm.safetensors --data cifar10",
     "raydd convert results/data.pt idc.safetensors --data cifar10 --factor 2 --decode multi",
-    "raydd convert images-by-class/ set.safetensors --data ~/data/cifar10-jpeg --net resnet18-bn",
-    "raydd convert best.safetensors best.npz",
     "raydd convert best.safetensors published/ --to hf --decoded",
 )
 
@@ -49,7 +46,8 @@ EPILOG = options.examples(
 )
 @click.option("--decode", metavar="FORM", help="How they are cut: single, multi or bound.  [default: single]")
 @click.option("--experiment", type=int, help="Which set of a dc file, from 0.  [default: the last]")
-@options.data
+@click.option("--data", metavar="NAME|FOLDER", help="What a foreign set was made from: a name or a folder.")
+@options.split
 def convert(
     source: Path,
     out: Path,

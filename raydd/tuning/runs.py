@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raydd.errors import TrackingError
+from raydd.files import file_digest
 from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, chunks, clean, cut, flat, now, same
 from raydd.tuning.provenance import source_tags
 from raydd.tuning.store_uri import redact
@@ -26,6 +27,9 @@ STATUS = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
+
+SET, SET_DIGEST = "distilled/distilled.safetensors", "raydd.set_sha256"
+"""Where a run keeps its distilled set, and the tag with the sha256 of what was uploaded there."""
 
 Report = tuple[str, Any, int, int]  # name, value, step, milliseconds since 1970
 
@@ -197,6 +201,8 @@ class StudyRuns:
                 link = Path(scratch, name)
                 link.symlink_to(file.absolute())
                 self._store().client.log_artifact(run_id, str(link), folder or None)
+            if target == SET:
+                self._tag(run_id, {SET_DIGEST: file_digest(file)})
 
     def parent_run(self) -> str:
         """Id of the parent run."""
