@@ -254,7 +254,7 @@ def caution(precision: str, device: str, compiled: bool) -> str | None:
     """A sentence where bfloat16 is asked for and float32 would be faster, else None."""
     if precision == "fp32" or device != "cpu":
         return None
-    if not _has_bfloat16():
+    if not has_bfloat16():
         return f"{precision} is slower than fp32 here, because this CPU has no bfloat16 instructions"
     if not compiled:
         return f"{precision} is slower than fp32 on a CPU unless networks are compiled"
@@ -262,7 +262,7 @@ def caution(precision: str, device: str, compiled: bool) -> str | None:
 
 
 @functools.cache
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
     """Whether this machine's CPU computes in bfloat16 (avx512_bf16 or amx_bf16; `bf16` on ARM)."""
     try:
         flags = Path("/proc/cpuinfo").read_text()

@@ -31,10 +31,13 @@ VERBS = {
     "ui": "Open a study in the MLflow UI, on this machine only.",
     "sync": "Write into the tracking store what it lacks of a study.",
     "stop": "Ask a running study, or one of its trials, to stop.",
+    "doctor": "Check this machine, its Ray and the tracking store, a line each with the remedy.",
     "rm": "Delete a study.",
     "gc": "Show what lies in a home, and delete what nobody needs.",
     "distill": "Distil one set with given hyperparameters.",
     "evaluate": "Train networks on a distilled set and measure their accuracy.",
+    "get": "Fetch a study's distilled set from the tracking server, checked by its hash.",
+    "convert": "Read and write distilled sets in the formats of others.",
     "methods": "List the installed methods.",
     "datasets": "List the datasets that have a name.",
 }

@@ -292,6 +292,8 @@ def _iterations(manifest: Mapping[str, Any]) -> str:
     """How many there were, and how many an image had where those are not the same."""
     from raydd import wording
 
+    if "origin" in manifest:
+        return f"made elsewhere ({manifest['origin']['format']})"
     done = manifest["iteration"]
     told = wording.recovery(manifest.get("hyperparameters", {}), manifest.get("iterations", done), done)
     return told or f"{done} iterations"
@@ -310,6 +312,10 @@ def _notes(distilled: DistilledSet, results: list[Evaluation], temperature: floa
             f"drop: it is the distance to {own}, the network of the distillation; name it in --net too"
         )
     lines += _carried_line(distilled, results, temperature)
+    if "origin" in distilled.manifest:
+        lines.append(
+            "which images the set was made from is not known: authors' scripts take all but the test images"
+        )
     images = wording.size(distilled.stored_bytes)
     soft = [result for result in results if result.label_regime == "soft"]
     if soft:

@@ -83,10 +83,7 @@ settings = click.option(
     metavar="A.B=C",
     help="Any field of the configuration, such as confirm.top=3; may be repeated.",
 )
-data = _stack(
-    click.option(
-        "--data", metavar="NAME|FOLDER", help="A name (`raydd datasets`) or a folder.  [default: digits]"
-    ),
+split = _stack(
     click.option(
         "--data-root",
         metavar="FOLDER",
@@ -95,6 +92,12 @@ data = _stack(
     click.option("--image-size", type=int, help="Side in pixels that images are resized to."),
     click.option("--val-fraction", type=float, help="Share of the non-test images kept for validation."),
     click.option("--split-seed", type=int, help="Seed of the splits.  [default: 0]"),
+)
+data = _stack(
+    click.option(
+        "--data", metavar="NAME|FOLDER", help="A name (`raydd datasets`) or a folder.  [default: digits]"
+    ),
+    split,
 )
 
 

@@ -211,6 +211,27 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 )
 
 
+def augmentation(name: str, dsa: str) -> str:
+    """The augmentation that a protocol's authors train with, for sets that do not say theirs.
+
+    Args:
+        name: of a protocol.
+        dsa: the DSA strategy that suits the data; one without `flip` keeps images from being mirrored.
+
+    Raises:
+        ConfigError: no such protocol.
+    """
+    protocol, ops = get(name), [op for op in dsa.split("_") if op not in ("", "none")]
+    if not protocol.augments or not ops:
+        return ""
+    if name == "idc":  # its CutMix takes the place of cutout
+        return "idc:" + "_".join(op for op in ops if op != "cutout")
+    if name.startswith(("sre2l", "dwa")):
+        crop = "crop" if name == "sre2l-cifar" else "rrc"
+        return f"standard:{crop}_flip" if crop == "rrc" or "flip" in ops else "standard:crop"
+    return dsa
+
+
 def names() -> list[str]:
     """Names of all protocols, sorted."""
     return sorted(PROTOCOLS)

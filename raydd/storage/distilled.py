@@ -14,9 +14,10 @@ import torch
 
 from raydd.errors import ArtifactError, ConfigError
 from raydd.files import canonical_json, write_bytes
-from raydd.formation import PADS, check_boxes, check_decode, decode, initial_labels, view_sources
+from raydd.formation import IDENTITY, PADS, check_boxes, check_decode, decode, initial_labels, view_sources
 from raydd.normalisation import Normalisation
 from raydd.storage.labels import check_labels, checked
+from raydd.storage.loader import batches
 from raydd.storage.preview import png, preview_grid
 from raydd.storage.provenance import HARD, SCHEMA
 from raydd.storage.teacher import Teacher, find
@@ -24,6 +25,7 @@ from raydd.training.labels import check_mode
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch.utils.data import DataLoader
 
 METADATA_KEY = "raydd"
 READ = (2, SCHEMA)
@@ -87,6 +89,57 @@ class DistilledSet:
         views = decode(self.pixels.unflatten(0, by_class), self.manifest["decode"], boxes, PADS[kind])
         images = views.flatten(0, 1)
         return self.normalisation.apply(images) if kind == "unit" else images
+
+    def decoded(self) -> DistilledSet:
+        """The same training images, each of them stored: nothing is left to be cut up or enlarged."""
+        images, labels = self.images(), self.labels()
+        manifest = {
+            **self.manifest,
+            "ipc": len(images) // self.classes,
+            "pixels": "normalised",
+            "decode": dict(IDENTITY),
+            "decoded_from": {"ipc": self.ipc, "decode": self.manifest["decode"]},
+        }
+        return replace(self, pixels=images, targets=labels, manifest=manifest, boxes=None)
+
+    def loader(
+        self,
+        batch_size: int = 256,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        soft: bool = False,
+        temperature: float | None = None,
+        drop_last: bool = False,
+    ) -> DataLoader[Any]:
+        """Batches for anybody's training loop: `for images, labels in distilled.loader(batch_size=256): ...`.
+
+        Args:
+            batch_size: images in a batch, >= 1; the last one may be smaller.
+            shuffle: draw a new order every time that the loader is gone through.
+            seed: of those orders: two loaders with one seed give the same batches, epoch by epoch. torch's global
+                generator is not used.
+            device: where the images lie, all of them at once.
+            soft: give the teacher's probabilities of the plain images as labels.
+            temperature: of soft labels, see `soft_labels`.
+            drop_last: leave out a last batch that is smaller.
+
+        Returns:
+            A `torch.utils.data.DataLoader` of images, float32 (n, C, H, W), decoded and normalised, and labels, int64
+            (n,) or float32 (n, classes).
+
+        Raises:
+            ConfigError: `batch_size` is below 1, or soft labels are asked of a set that carries none.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: must be at least 1, got {batch_size}")
+        labels = self.soft_labels(temperature) if soft else self.labels()
+        if labels is None:
+            raise ConfigError(
+                f"soft: the set's labels are {self.label_kind}, without logits of its images; use soft=False"
+            )
+        return batches(self.images().to(device), labels.to(device), batch_size, shuffle, seed, drop_last)
 
     def labels(self) -> torch.Tensor:
         """Class of each of `images`: int64, shape (N',)."""
@@ -214,7 +267,7 @@ class DistilledSet:
         path = Path(path)
         if path.suffix != ".safetensors":
             raise ArtifactError(f"a distilled set is saved as <name>.safetensors, got {str(path)!r}")
-        self._check(path)
+        self.check(path)
         tensors = self._tensors()
         if teacher and self.teacher is not None and self.label_kind == "online":
             _check_weights(self.teacher, path)
@@ -270,7 +323,7 @@ class DistilledSet:
                 f"{path} has schema {schema!r}; this version of raydd reads schemas {allowed}"
             )
         distilled = cls(manifest=manifest, **tensors)
-        distilled._check(path)
+        distilled.check(path)
         if distilled.label_kind == "hard":
             return distilled
         facts = distilled.label_facts["teacher"]
@@ -284,7 +337,15 @@ class DistilledSet:
         stored = {name: tensor for name, tensor in optional.items() if tensor is not None}
         return {"pixels": self.pixels, "targets": self.targets, **stored}
 
-    def _check(self, path: Path) -> None:
+    def check(self, path: str | Path) -> None:
+        """Refuse a set that cannot be used.
+
+        Args:
+            path: what it is called: the file that it is read from or written to.
+
+        Raises:
+            ArtifactError: what is wrong and what is allowed, in a sentence.
+        """
         try:
             self._read_needed()
         except (KeyError, TypeError, ValueError) as error:
@@ -345,7 +406,7 @@ class DistilledSet:
             except ConfigError as error:
                 raise ArtifactError(f"a manifest of no use: {error}") from None
 
-    def _check_labels(self, path: Path) -> None:
+    def _check_labels(self, path: str | Path) -> None:
         tensors = {"logits": self.logits, "replay": self.replay}
         try:
             check_labels(self.label_facts, tensors, self.teacher, len(self.labels()), self.classes)

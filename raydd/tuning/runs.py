@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from raydd.errors import TrackingError
+from raydd.files import file_digest
 from raydd.tuning.artifacts import Artifacts
 from raydd.tuning.descriptions import LINKS
 from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, chunks, clean, cut, flat, now, same
@@ -30,6 +31,8 @@ STATUS = {
 }
 
 COMPARED = 50  # runs in one link, which a description and a browser can take
+SET, SET_DIGEST = "distilled/distilled.safetensors", "raydd.set_sha256"
+"""Where a run keeps its distilled set, and the tag with the sha256 of what was uploaded there."""
 
 Report = tuple[str, Any, int, int]  # name, value, step, milliseconds since 1970
 
@@ -240,6 +243,8 @@ class StudyRuns:
         """Copy files into a trial's run, or the parent's for None; see `Artifacts.upload`."""
         run_id = self.parent_run() if number is None else self.run_of(number)
         self.artifacts.upload(run_id, files, node)
+        if SET in files and files[SET].is_file():
+            self._tag(run_id, {SET_DIGEST: file_digest(files[SET])})
 
     def parent_run(self) -> str:
         """Id of the parent run."""

@@ -65,6 +65,11 @@ def restored(uri: str) -> str:
     )
 
 
+def chosen(given: str | None, home: str) -> str:
+    """Address of the store of a command without a study: as given, else MLFLOW_TRACKING_URI, else the home's file."""
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(home) / 'mlflow.db'}"
+
+
 def scheme(uri: str) -> str:
     """First word of the address without its driver: `postgresql` of `postgresql+psycopg2://...`."""
     return uri.partition(":")[0].partition("+")[0].lower() if ":" in uri else uri.lower()

@@ -109,6 +109,22 @@ def summarise(
     return report
 
 
+def headline(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The confirmed figure of a report: the winner's on its first net, JSON-able.
+
+    Returns:
+        `mean`, `low` and `high` (fractions, a 95 % interval over `runs` distillation runs), `runs`, `net`,
+        `protocol`, `label_regime`, and the winner's `trial` and `hyperparameters`.
+    """
+    winner = report["arms"][0]
+    return {
+        **{name: winner[name] for name in ("mean", "low", "high", "net", "label_regime")},
+        "runs": len(winner["runs"]),
+        "protocol": report["protocol"]["name"],
+        **report["winner"],
+    }
+
+
 def row_of(
     arm: Arm,
     net: str,

@@ -5,14 +5,18 @@ The methods only queue, one thread writes (`raydd.tuning.outbox`), and `raydd.tu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+import re
+import secrets
+import tempfile
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd.errors import TrackingError
+from raydd.errors import RayddError, TrackingError
 from raydd.files import FileLock
 from raydd.tuning.artifacts import Carrier, send
 from raydd.tuning.mlflow_limits import now
@@ -36,6 +40,7 @@ ENVIRONMENT = {
 }
 
 CARRIED_SECONDS = 60.0  # for other processes to have sent what they were given, before their Ray ends
+PROBE = "raydd-doctor"  # experiment of probe runs
 
 STUDY = "study"  # owner of the parent run's entries; those of a trial belong to its number
 
@@ -105,6 +110,66 @@ class Tracker:
                     f"`mlflow db upgrade {shown}`"
                 ) from None
             raise TrackingError(f"cannot use the tracking store {shown}: {_phrase(error)}") from None
+
+    @staticmethod
+    def probe(uri: str, artifact_root: Path | None) -> str:
+        """Write a run with a metric and an artifact, read both back, delete them; what was done, in a phrase.
+
+        Raises:
+            TrackingError: a step failed, or gave back something else than was written.
+        """
+        Tracker.preflight(uri, PROBE, artifact_root)
+        with Tracker.reading(uri) as client:
+            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+            experiment = client.get_experiment_by_name(PROBE).experiment_id
+            run = client.create_run(experiment, run_name="probe")
+            run_id, token = run.info.run_id, secrets.token_hex(8)
+            try:
+                client.log_metric(run_id, "probe", 0.5, step=3)
+                history = client.get_metric_history(run_id, "probe")
+                if [(point.step, point.value) for point in history] != [(3, 0.5)]:
+                    raise TrackingError(
+                        f"the tracking store {redact(uri)} gave back another metric than was written"
+                    )
+                client.log_text(run_id, token, "probe/token.txt")
+                with tempfile.TemporaryDirectory(prefix="raydd-probe-") as folder:
+                    read = Path(client.download_artifacts(run_id, "probe/token.txt", folder)).read_text()
+                if read != token:
+                    raise TrackingError(f"the artifacts of {redact(uri)} are not those that were written")
+                get_artifact_repository(run.info.artifact_uri, tracking_uri=uri).delete_artifacts("probe")
+                if client.list_artifacts(run_id):
+                    raise TrackingError(f"the tracking store {redact(uri)} does not delete artifacts")
+            finally:
+                client.set_terminated(run_id)
+                client.delete_run(run_id)
+        return "a run with a metric and an artifact was written, read and deleted"
+
+    @staticmethod
+    @contextlib.contextmanager
+    def reading(uri: str) -> Iterator[MlflowClient]:
+        """A client of a store that is there already, for as long as the block lasts; nothing is written by this.
+
+        Raises:
+            TrackingError: the store cannot be used, or answers in the block with an error.
+        """
+        check(uri)
+        path = sqlite_path(uri)
+        if path is not None and not path.exists():  # MLflow would make a new one
+            raise TrackingError(f"cannot use the tracking store {redact(uri)}: there is no such file")
+        _answers(uri)
+        try:
+            yield _client(uri)
+        except RayddError:
+            raise
+        except Exception as error:
+            said = _phrase(error)
+            hint = (
+                "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of it"
+                if re.search(r"\b(401|403)\b|not authenticated|permission", said, re.I)
+                else ""
+            )
+            raise TrackingError(f"cannot use the tracking store {redact(uri)}: {said}{hint}") from None
 
     @staticmethod
     def close_left_open(
