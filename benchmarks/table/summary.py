@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.table.plan import PUBLISHED, Row, rows
+from benchmarks.table.plan import Row, published, rows
 from raydd.evaluation.statistics import holm, interval, paired, verdict
 from raydd.wording import size as bytes_text
 
@@ -70,13 +70,12 @@ def _rows(settings: Mapping[str, Any], ipc: int, planned: Sequence[Row], measure
         runs = list(measured[row.name].values())
         last = runs[0]
         steps = _found(last, "final")["optimisation_steps"]
-        published, source = PUBLISHED.get((settings["dataset"], ipc, row.name), ("", ""))
         size = bytes_text(last["bytes"])
         hard = f"{_mean(runs, 'hard labels')} | " if soft else ""
         size += f" + teacher {bytes_text(last['teacher_bytes'])}" if soft else ""
         lines.append(
             f"| {row.name} | {len(runs)} | {_mean(runs, 'initial')} | {_mean(runs, 'final')} | {hard}{steps} | "
-            f"{last['images']} | {size} | {published}{f' ({source})' if source else ''} |"
+            f"{last['images']} | {size} | {published(settings['dataset'], ipc, row)} |"
         )
     return "\n".join(lines)
 

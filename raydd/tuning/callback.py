@@ -120,6 +120,8 @@ class StudyCallback(Callback):
             self.drawn[number] = files.read_json(self.study.trial_folder(number) / "hyperparameters.json")
         drawn = self.drawn[number]
         tags = {**self.tags, "raydd.trial": str(number), "raydd.source": drawn["source"]}
+        if "replicate" in drawn:
+            tags |= {"raydd.replicate": str(drawn["replicate"]), "raydd.seed": str(drawn["seed"])}
         self.tracker.open_trial(number, params=drawn["searched"], tags=tags)
 
     @_warns
