@@ -26,6 +26,8 @@ VERBS = {
     "list": "List all studies of a home with their state, accuracy and size.",
     "status": "Say where a study stands: who runs it, its trials, its cost, what failed.",
     "show": "Show a study's trials as a table, or one trial in detail.",
+    "table": "Print studies as the table of a paper: published, carried over, tuned.",
+    "figure": "Draw a figure of the papers from studies.",
     "logs": "Tell what happened to a study or a trial, in order.",
     "ui": "Open a study in the MLflow UI, on this machine only.",
     "stop": "Ask a running study, or one of its trials, to stop.",
