@@ -200,6 +200,7 @@ def resume(
     gpu_hours: str | float | None = None,
     patience: int | None = None,
     address: str | None = None,
+    replicates: int | None = None,
 ) -> StudyResult:
     """Go on with the study in folder `path` (`<home>/studies/<name>`) where it stopped, or ask it for more.
 
@@ -208,6 +209,7 @@ def resume(
         progress: the display.
         trials, hours, gpu_hours, patience, address: what is asked for, as `raydd resume` takes it: a new total, or
             `"+10"` for so many more; None leaves it as it is.
+        replicates: runs of every setting of a grid, in all.
 
     Raises:
         RayddError: there is no study there, it is in use, its data have changed, or less is asked for than there is.
@@ -217,6 +219,13 @@ def resume(
 
     folder = files.absolute(path)
     study = tuning.Study.open(folder.parents[1], folder.name)
-    more = tuning.More(trials=trials, hours=hours, gpu_hours=gpu_hours, patience=patience, address=address)
+    more = tuning.More(
+        trials=trials,
+        hours=hours,
+        gpu_hours=gpu_hours,
+        patience=patience,
+        address=address,
+        replicates=replicates,
+    )
     with progress or tuning.Progress() as display:
         return tuning.resume(study, display, more, write_report)

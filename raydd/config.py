@@ -7,6 +7,7 @@ working directory of its workers.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,8 @@ from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from raydd import compiling, files
 from raydd.errors import ConfigError, unknown
@@ -94,9 +96,10 @@ class SearchConfig(Part):
     """How hyperparameters are drawn and which trials are stopped early.
 
     Attributes:
-        trials: number of trials, trial 0 (the default setting) and other published points included.
-        sampler: `tpe`, or `random`.
-        scheduler: `asha` stops hopeless trials at rungs, `none` runs all to the end.
+        trials: number of trials, trial 0 (the default setting) and other published points included; a grid has as many
+            as it has settings and replicates.
+        sampler: `tpe`, `random`, or `grid`, which runs every combination of `grid` and draws nothing.
+        scheduler: `asha` stops hopeless trials at rungs, `none` runs all to the end, as a grid always does.
         reduction_factor: rungs lie at 1/reduction_factor^k of the work; one in so many survives.
         prune_margin: a trial is stopped only when it lies below the cutoff by more than this many
             standard errors of an evaluation.
@@ -106,10 +109,12 @@ class SearchConfig(Part):
         range: narrowed ranges, `LOW..HIGH` or a list of choices.
         points: settings of your own that are run after the published ones and before anything is drawn; each names
             what differs from trial 0.
+        grid: values to combine, by hyperparameter; what is left out is trial 0's.
+        replicates: how often each combination of a grid is run, each time with another seed.
     """
 
     trials: Positive = 16
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
     scheduler: Literal["asha", "none"] = "asha"
     reduction_factor: Annotated[int, Field(ge=2, le=10)] = 3
     prune_margin: Annotated[float, Field(ge=0.0)] = 1.0
@@ -118,6 +123,47 @@ class SearchConfig(Part):
     fix: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
     range: dict[str, str | list[Scalar]] = Field(default_factory=dict)
     points: list[dict[str, Scalar]] = Field(default_factory=list)
+    grid: dict[str, list[Scalar]] = Field(default_factory=dict)
+    replicates: Positive = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_grid(cls, values: Any) -> Any:
+        """What follows from a grid where it is not said: its sampler, no scheduler, and its number of trials."""
+        grid = values.get("grid") if isinstance(values, Mapping) else None
+        if not isinstance(grid, Mapping) or not grid:
+            return values
+        found = {"sampler": "grid", "scheduler": "none", **values}
+        replicates = values.get("replicates", 1)
+        if isinstance(replicates, int) and all(isinstance(one, list) for one in grid.values()):
+            found.setdefault("trials", max(1, replicates) * math.prod(map(len, grid.values())) or 1)
+        return found
+
+    @model_validator(mode="after")
+    def _grid_alone(self) -> SearchConfig:
+        if self.sampler != "grid":
+            if self.grid or self.replicates > 1:
+                name = "grid" if self.grid else "replicates"
+                raise _together(f"{name} is for sampler grid, got sampler {self.sampler}")
+            return self
+        if not self.grid:
+            raise _together("sampler grid needs values to combine, such as grid: {lr_img: [0.1, 1.0]}")
+        for name, chosen in self.grid.items():
+            if not chosen or len({repr(one) for one in chosen}) < len(chosen):
+                raise _together(f"grid.{name} must have at least one value, and each once, got {chosen}")
+        if self.scheduler != "none":
+            raise _together(
+                "a grid takes scheduler none, because it is whole only where every trial runs to its end, got "
+                f"{self.scheduler}"
+            )
+        if self.points:
+            raise _together("a grid begins with trial 0 and its own settings, so that points must be empty")
+        return self
+
+
+def _together(message: str) -> PydanticCustomError:
+    """What is wrong with several fields of a part, which the message names."""
+    return PydanticCustomError("together", "{message}", {"message": message})
 
 
 class EvaluationConfig(Part):
@@ -336,6 +382,8 @@ def _problem(error: Any) -> str:
             f"{path}: {error['input']!r} must be lower-case letters, digits, '.', '_' or '-', "
             "start with a letter or digit, and have at most 64 characters"
         )
+    if error["type"] == "together":
+        return f"{path}: {error['msg']}"
     message = re.sub(r"^(Value error, |Input )", "", error["msg"])
     return f"{path}: {message}, got {error['input']!r}"
 

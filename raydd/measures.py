@@ -127,3 +127,74 @@ def _fraction(name: str, value: float) -> float:
     if not 0.0 <= value <= 1.0:  # false for NaN too
         raise ValueError(f"{name} must be an accuracy in [0, 1], got {value}")
     return value
+
+
+def mean_pairwise_distance(features: Tensor) -> float:
+    """Mean Euclidean distance of all pairs i < j of features: (2 / (n (n - 1))) sum_{i<j} ||f_i - f_j||.
+
+    Args:
+        features: shape (n, D), n >= 2.
+
+    Returns:
+        >= 0, in the features' unit.
+
+    Raises:
+        ValueError: fewer than two features, or not two dimensions.
+    """
+    if features.dim() != 2 or len(features) < 2:
+        raise ValueError(
+            f"a distance of pairs needs features of shape (n, D), n >= 2, got {tuple(features.shape)}"
+        )
+    return float(torch.pdist(features.detach().double()).mean())
+
+
+def feature_distance(features: Tensor, real: Tensor) -> float:
+    """How far the images of a class lie apart, in units of the real ones: mean pairwise distance over theirs.
+
+    DWA (arXiv 2409.17612) shows a normalised feature distance as its measure of diversity; what it is normalised by is
+    not in its code, and taking the real images' own distance is our reading. 1 is as diverse as real images.
+
+    Args:
+        features: of the synthetic images of a class under a fixed network, shape (n, D), n >= 2.
+        real: of real images of the class under the same network, shape (m, D), m >= 2.
+
+    Returns:
+        >= 0.
+
+    Raises:
+        ValueError: see `mean_pairwise_distance`; or the real images have one and the same feature.
+    """
+    scale = mean_pairwise_distance(real)
+    if scale == 0.0:
+        raise ValueError(
+            f"{len(real)} real images have one and the same feature: there is no distance to compare with"
+        )
+    return mean_pairwise_distance(features) / scale
+
+
+def class_separation(features: Tensor, labels: Tensor) -> float:
+    """How far classes lie apart for how wide they are: mean distance of class means over mean distance to the own one.
+
+    J = mean_{c<c'} ||m_c - m_c'|| / mean_i ||f_i - m_{y_i}||, m_c the mean feature of class c. UDD (arXiv 2408.16268,
+    Fig. 5) shows the distribution of classes without a number; this one is ours.
+
+    Args:
+        features: shape (n, D).
+        labels: int64 (n,); at least two classes, one of them with different features.
+
+    Returns:
+        > 0; larger is better separated.
+
+    Raises:
+        ValueError: fewer than two classes, or no spread within any.
+    """
+    values = features.detach().double()
+    classes = torch.unique(labels)
+    if len(classes) < 2:
+        raise ValueError(f"a separation needs two classes, got {len(classes)}")
+    means = torch.stack([values[labels == class_].mean(dim=0) for class_ in classes])
+    own = means[torch.searchsorted(classes, labels)]
+    within = float(torch.linalg.vector_norm(values - own, dim=1).mean())
+    if within == 0.0:
+        raise ValueError("no class has two different features: there is no width to compare with")
+    return float(torch.pdist(means).mean()) / within

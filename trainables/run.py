@@ -235,7 +235,7 @@ class TrialRun:
             protocol=settings.protocol,
             epochs=settings.epochs,
             repeats=settings.repeats,
-            seed=self.config.seed,
+            seed=int(self.drawn["seed"]),  # the study's, unless the trial is a further replicate of a grid
             split="val",
             device=str(self.job.device),
             precision=self.job.compute.precision,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from search_spaces import published_numbers
+
 BUDGET: dict[str, Any] = {
     "iterations": 200,
     "epochs": 300,
@@ -132,20 +134,20 @@ def gradient_rows(ipc: int) -> list[Row]:
     return found
 
 
-PUBLISHED: Mapping[tuple[str, int, str], tuple[str, str]] = {
-    ("cifar10", 1, "DM"): ("26.0", "DM, in BACON's README"),
-    ("cifar10", 10, "DM"): ("48.9", "DM, in Diversity-Driven-Synthesis' results.png"),
-    ("cifar10", 1, "IDM"): ("45.6", "IDM, in BACON's README"),
-    ("cifar10", 10, "IDM"): ("58.6", "IDM, in BACON's README"),
-    ("cifar10", 10, "IID on DM"): ("55.1", "IID, from memory, unchecked"),
-    ("cifar10", 1, "IID on IDM"): ("47.1", "IID, from memory, unchecked"),
-    ("cifar10", 10, "IID on IDM"): ("59.9", "IID, from memory, unchecked"),
-    ("cifar10", 1, "IDC-I"): ("36.7", "IDC's README"),
-    ("cifar10", 1, "IDC factor 2"): ("50.6", "IDC's README"),
-    ("cifar10", 10, "IDC factor 2"): ("67.5", "IDC's README"),
-    ("cifar10", 10, "SRe2L, ResNet-18"): ("27.2", "DWA's results.png"),
-    ("cifar10", 10, "DWA, ResNet-18"): ("32.6", "DWA's results.png"),
-    ("cifar10", 10, "DWA, ConvNet"): ("45.0", "DWA's results.png"),
-    ("cifar10", 1, "UDD response, CFC"): ("next best + 4.0", "UDD's abstract"),
-}
-"""(dataset, IPC, row) -> (top-1 % at the paper's own budget, where it stands); methods.md 3.1."""
+def published(dataset: str, ipc: int, row: Row) -> str:
+    """What a row's paper publishes at its own budget, with its source; empty where there is nothing, or nothing like
+    this row: one network a family, IDC without `multi`, UDD as its authors mean it.
+    """
+    if row.method is None or row.values.get("decode") == "multi" or row.values.get("init") == "real":
+        return ""
+    if row.method == "idc" and row.values["factor"] > 2:
+        return ""
+    if row.method == "udd" and (row.values["policy"], row.values["lambda_cfc"]) != ("response", 1.0):
+        return ""
+    base = {"base": "dm"} if row.method == "iid" else {}
+    found = published_numbers.find(row.method, dataset, ipc, {**base, **row.values})
+    return "; ".join(
+        f"{number.text} ({', '.join(filter(None, (number.caution, number.source)))})"
+        for number in found
+        if row.family in (None, number.network)
+    )

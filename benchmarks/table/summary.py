@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.table.plan import PUBLISHED, Row, rows
-from raydd.evaluation.statistics import holm, interval, paired, verdict
+from benchmarks.table.plan import Row, published, rows
+from raydd.evaluation.statistics import holm, interval, paired, rank_correlation, verdict
 from raydd.wording import size as bytes_text
 
 Measured = Mapping[str, Mapping[int, Mapping[str, Any]]]
@@ -70,13 +69,12 @@ def _rows(settings: Mapping[str, Any], ipc: int, planned: Sequence[Row], measure
         runs = list(measured[row.name].values())
         last = runs[0]
         steps = _found(last, "final")["optimisation_steps"]
-        published, source = PUBLISHED.get((settings["dataset"], ipc, row.name), ("", ""))
         size = bytes_text(last["bytes"])
         hard = f"{_mean(runs, 'hard labels')} | " if soft else ""
         size += f" + teacher {bytes_text(last['teacher_bytes'])}" if soft else ""
         lines.append(
             f"| {row.name} | {len(runs)} | {_mean(runs, 'initial')} | {_mean(runs, 'final')} | {hard}{steps} | "
-            f"{last['images']} | {size} | {published}{f' ({source})' if source else ''} |"
+            f"{last['images']} | {size} | {published(settings['dataset'], ipc, row)} |"
         )
     return "\n".join(lines)
 
@@ -171,8 +169,6 @@ def _checks(measured: Measured) -> str:
 
 
 def _correlation(measured: Measured, scale: str) -> str:
-    from scipy.stats import spearmanr
-
     runs = [
         (record["mue"]["final"][scale], _found(record, "final")["mean"])
         for name, by_seed in measured.items()
@@ -181,8 +177,5 @@ def _correlation(measured: Measured, scale: str) -> str:
     ]
     if len(runs) < 20:
         return f"{len(runs)} runs of UDD, 20 are needed"
-    rho = float(spearmanr(*zip(*runs)).statistic)
-    rho = max(-1 + 1e-12, min(1 - 1e-12, rho))  # a perfect order has no place on Fisher's scale
-    reach = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(runs) - 3))  # Bonett and Wright, on Fisher's scale
-    low, high = (math.tanh(math.atanh(rho) + sign * reach) for sign in (-1, 1))
-    return f"rank correlation {rho:+.2f} [{low:+.2f}, {high:+.2f}] over {len(runs)} runs of UDD"
+    found = rank_correlation(*zip(*runs))
+    return f"rank correlation {found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}] over {found.n} runs of UDD"

@@ -27,6 +27,8 @@ VERBS = {
     "status": "Say where a study stands: who runs it, its trials, its cost, what failed.",
     "show": "Show a study's trials as a table, or one trial in detail.",
     "report": "Write a study's report as one HTML file and PNGs, or compare several studies.",
+    "table": "Print studies as the table of a paper: published, carried over, tuned.",
+    "figure": "Draw a figure of the papers from studies.",
     "logs": "Tell what happened to a study or a trial, in order.",
     "ui": "Open a study in the MLflow UI, on this machine only.",
     "sync": "Write into the tracking store what it lacks of a study.",

@@ -36,6 +36,7 @@ FIELDS = {
     "trials": "search.trials",
     "sampler": "search.sampler",
     "scheduler": "search.scheduler",
+    "replicates": "search.replicates",
     "concurrency": "search.concurrency",
     "net": "evaluation.net",
     "device": "evaluation.device",
@@ -175,6 +176,7 @@ def study_config(
     flags: Mapping[str, Any],
     fix: Sequence[str] = (),
     range_: Sequence[str] = (),
+    grid: Sequence[str] = (),
     settings: Sequence[str] = (),
     fix_option: str = "--fix",
 ) -> StudyConfig:
@@ -183,7 +185,7 @@ def study_config(
     Args:
         source: a method's name, or a path to a YAML file.
         flags: values by flag name, as in `FIELDS`; None means not given.
-        fix, range_, settings: texts of `--fix`, `--range` and `--set`.
+        fix, range_, grid, settings: texts of `--fix`, `--range`, `--grid` and `--set`.
         fix_option: what `fix` is called on this verb's command line.
 
     Raises:
@@ -201,6 +203,10 @@ def study_config(
     fixed = {name: parse_value(text) for name, text in pairs(fix_option, fix, problems).items()}
     _extend(values, "fix", fixed)
     _extend(values, "range", pairs("--range", range_, problems))
+    combined = pairs("--grid", grid, problems)
+    _extend(
+        values, "grid", {name: [parse_value(part) for part in words(text)] for name, text in combined.items()}
+    )
     for path, text in pairs("--set", settings, problems).items():
         config.set_path(values, path, parse_value(text))
     try:

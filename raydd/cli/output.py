@@ -50,6 +50,26 @@ def emit_json(value: Any) -> None:
     click.echo(json.dumps(_plain(value), indent=2, default=str))
 
 
+def text(content: str, out: str | None) -> None:
+    """Print `content`, or write it to the file `out` and say so.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    from raydd import files
+    from raydd.errors import ConfigError
+
+    if out is None:
+        click.echo(content, nl=not content.endswith("\n"))
+        return
+    target = files.absolute(out)
+    try:
+        files.write_text(target, content)
+    except OSError as error:
+        raise ConfigError(f"--out: {target} cannot be written: {error.strerror}") from None
+    click.echo(f"wrote {target}")
+
+
 def beside(as_json: bool) -> Console | None:
     """Where a verb's messages go: with `--json` to stderr, so that stdout holds the JSON and nothing else."""
     from rich.console import Console

@@ -23,6 +23,9 @@ EPILOG = options.examples("raydd resume first", "raydd resume first --trials +10
 @click.option(
     "--address", metavar="HOST:PORT|auto|local", help="Ray cluster to go on with, if it is another one."
 )
+@click.option(
+    "--replicates", type=click.IntRange(min=1), metavar="N", help="Runs of every setting of a grid, in all."
+)
 @options.home
 def resume(
     name: str,
@@ -31,6 +34,7 @@ def resume(
     gpu_hours: str | None,
     patience: int | None,
     address: str | None,
+    replicates: int | None,
     home: str | None,
 ) -> None:
     """Go on with study NAME where it stopped: finished trials stay, interrupted ones continue.
@@ -44,7 +48,14 @@ def resume(
 
     folder = options.home_folder(home)
     study = tuning.Study.open(folder, name)
-    more = tuning.More(trials=trials, hours=hours, gpu_hours=gpu_hours, patience=patience, address=address)
+    more = tuning.More(
+        trials=trials,
+        hours=hours,
+        gpu_hours=gpu_hours,
+        patience=patience,
+        address=address,
+        replicates=replicates,
+    )
     with tuning.Progress() as progress:
         result = tuning.resume(study, progress, more, write_report)
     output.finish(result, folder)

@@ -11,6 +11,7 @@ from raydd.errors import ConfigError
 
 EPILOG = options.examples(
     "raydd search iid --data digits --ipc 10 --trials 16 --iterations 200 --name first",
+    "raydd search dwa --data digits --ipc 10 --grid rho=0.005,0.015,0.05 --grid k=1,6,12 --replicates 3",
     "raydd search study.yaml --fix cc_form=sum --range lambda_cc=0.001..0.1 --set confirm.top=3",
 )
 
@@ -36,7 +37,9 @@ EPILOG = options.examples(
 @click.option(
     "--range", "range_", multiple=True, metavar="NAME=LOW..HIGH|a,b,c", help="Narrow what is searched."
 )
-@click.option("--sampler", help="tpe or random.  [default: tpe]")
+@click.option("--sampler", help="tpe, random or grid.  [default: tpe, or grid with --grid]")
+@click.option("--grid", multiple=True, metavar="NAME=a,b,c", help="Run every combination of such values.")
+@click.option("--replicates", type=int, help="Runs of every combination, each with a seed of its own.")
 @click.option("--hours", type=float, help="Wall time of the search, in all its sessions.")
 @click.option("--gpu-hours", type=float, help="GPU time of all trials, each times its share of a GPU.")
 @click.option("--patience", type=int, help="Trials in a row without a new best one that end the search.")
@@ -45,7 +48,9 @@ EPILOG = options.examples(
     metavar="STUDY[,STUDY]",
     help="Begin with the best settings of earlier studies of this method, at most a quarter of the trials.",
 )
-@click.option("--scheduler", help="asha stops hopeless trials early, none does not.  [default: asha]")
+@click.option(
+    "--scheduler", help="asha stops hopeless trials early, none does not.  [default: asha; none with --grid]"
+)
 @click.option("--net", metavar="NET", help="Network trained on a distilled set.  [default: convnet]")
 @click.option("--eval-epochs", type=int, help="Epochs of that training.  [default: the protocol's]")
 @click.option("--eval-repeats", type=int, help="Networks for each evaluation.  [default: 2]")
@@ -68,6 +73,7 @@ def search(
     method: str,
     fix: tuple[str, ...],
     range_: tuple[str, ...],
+    grid: tuple[str, ...],
     settings: tuple[str, ...],
     warm_start: str | None,
     dry_run: bool,
@@ -82,7 +88,7 @@ def search(
     """
     if as_json and not dry_run:
         raise ConfigError("--json: is allowed with --dry-run only; `raydd show NAME --json` prints a study")
-    config = options.study_config(method, flags=flags, fix=fix, range_=range_, settings=settings)
+    config = options.study_config(method, flags=flags, fix=fix, range_=range_, grid=grid, settings=settings)
 
     from raydd import tuning
     from raydd.cli import output

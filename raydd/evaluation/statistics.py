@@ -115,3 +115,35 @@ def verdict(name_a: str, name_b: str, difference: Difference, adjusted_p: float)
 
 def _points(fraction: float) -> str:
     return f"{round(100.0 * fraction, 1) + 0.0:+.1f}"  # adding zero turns -0.0 into +0.0
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation of n pairs, with its 95 % interval on Fisher's scale."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> Correlation:
+    """Spearman's rho with the interval of Bonett and Wright: tanh(atanh rho +- 1.96 sqrt((1 + rho^2/2) / (n - 3))).
+
+    Args:
+        a, b: paired values, at least four pairs, neither all equal.
+
+    Raises:
+        ValueError: fewer pairs, other lengths, or values that are all equal.
+    """
+    from scipy.stats import spearmanr
+
+    if len(a) != len(b) or len(a) < 4:
+        raise ValueError(f"a rank correlation needs at least 4 pairs, got {len(a)} and {len(b)} values")
+    if len(set(a)) == 1 or len(set(b)) == 1:
+        raise ValueError("a rank correlation needs values that differ")
+    rho = float(spearmanr(a, b).statistic)
+    rho = max(-1 + 1e-12, min(1 - 1e-12, rho))  # a perfect order has no place on Fisher's scale
+    reach = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(a) - 3))
+    low, high = (math.tanh(math.atanh(rho) + sign * reach) for sign in (-1, 1))
+    return Correlation(rho, low, high, len(a))

@@ -105,9 +105,14 @@ class Budget:
         return (self._earlier + (0.0 if self.session is None else self.session.seconds)) / 3600
 
     @property
+    def trial_hours(self) -> float:
+        """Time of all attempts of all trials."""
+        return sum(self._attempts.values()) / 3600
+
+    @property
     def gpu_hours(self) -> float:
         """GPU time of all attempts of all trials."""
-        return self.share * sum(self._attempts.values()) / 3600
+        return self.share * self.trial_hours
 
     def exhausted(self) -> dict[str, float]:
         """Those of `hours` and `gpu_hours` of which nothing is left, and how much was used."""

@@ -128,7 +128,7 @@ class StudyCallback(Callback):
         self.tracker.open_trial(
             number,
             params=drawn["searched"],
-            tags={**self.parent.tags, **trial_tags(number, drawn["source"])},
+            tags={**self.parent.tags, **trial_tags(number, drawn)},
             description=self._description(number),
         )
 

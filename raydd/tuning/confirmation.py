@@ -24,7 +24,7 @@ from raydd.storage import DistilledSet
 from raydd.tuning import cluster, frozen, tasks, waiting
 from raydd.tuning.arms import Arm, base_arm, compared_steps, main_net, report_arms, report_seeds, trial_arm
 from raydd.tuning.stages import check_assets
-from raydd.tuning.studies import complete
+from raydd.tuning.studies import settings
 from raydd.tuning.summary import figures, summarise, widest_interval
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ def rerank(ray: Any, study: Study, plan: Plan, progress: Progress) -> dict[str, 
         )
     progress.stage("re-rank")
     config = plan.config
-    finished = complete(study.trials())
+    finished = [
+        runs[0] for runs in settings(study.trials())
+    ]  # a setting is distilled anew, not each replicate
     chosen = finished[: config.confirm.top]
     chosen += [trial for trial in finished if trial.number == 0 and trial not in chosen]
     arms = [trial_arm(trial, plan) for trial in chosen]

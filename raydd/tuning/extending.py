@@ -18,7 +18,7 @@ from raydd import files, jobs, registry, wording
 from raydd.config import StudyConfig
 from raydd.data import load_data
 from raydd.errors import ConfigError, RayddError, StudyError, StudyStopped
-from raydd.tuning import frozen
+from raydd.tuning import frozen, grid
 from raydd.tuning.budget import Budget
 from raydd.tuning.commands import FLAGS, command, raised
 from raydd.tuning.parent import tracking_uri
@@ -43,6 +43,7 @@ class More:
         hours, gpu_hours: new total, or so many more than the present limit, or than what is used where that is more.
         patience: new value of `budget.patience`, >= 1.
         address: of the Ray cluster to go on with, HOST:PORT or `auto`; `local` is a Ray on this machine.
+        replicates: new value of `search.replicates` of a grid.
     """
 
     trials: str | int | None = None
@@ -50,6 +51,7 @@ class More:
     gpu_hours: str | float | None = None
     patience: int | None = None
     address: str | None = None
+    replicates: int | None = None
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,19 @@ def changes(study: Study, more: More) -> dict[str, Any]:
         had, begun = config.search.trials, len(study.numbers())
         amount, further = _amount("--trials", more.trials, whole=True)
         total = had + int(amount) if further else int(amount)
+        if config.search.sampler == "grid" and total != had:
+            raise StudyError(
+                f"--trials: study {study.name!r} is a grid, which draws nothing: {had} trials are all it has, got "
+                f"{more.trials}; --replicates N runs each setting more often, `raydd add` a setting of your own"
+            )
         if total < had:
             raise StudyError(
                 f"--trials: {total} are fewer than the {had} that study {study.name!r} was asked for "
                 f"({begun} are begun); name a total of at least {had}, or +N for N more"
             )
         found["search.trials"] = total
+    if more.replicates is not None:
+        found |= _more_replicates(config, study, more.replicates)
     for name, used in (("hours", budget.hours), ("gpu_hours", budget.gpu_hours)):
         asked = getattr(more, name)
         if asked is None:
@@ -168,6 +177,26 @@ def changes(study: Study, more: More) -> dict[str, Any]:
             f"{budget.config.patience}); add --patience P with P above {budget.in_vain}"
         )
     return new
+
+
+def _more_replicates(config: StudyConfig, study: Study, replicates: int) -> dict[str, Any]:
+    """The fields that further replicates of a grid change.
+
+    Raises:
+        StudyError: the study is no grid, or has more of them.
+    """
+    search = config.search
+    if search.sampler != "grid":
+        raise StudyError(
+            f"--replicates: study {study.name!r} is no grid, its sampler is {search.sampler}, got {replicates}"
+        )
+    if replicates < search.replicates:
+        raise StudyError(
+            f"--replicates: study {study.name!r} has {search.replicates} already, got {replicates}; at least as many "
+            "are allowed"
+        )
+    further = (replicates - search.replicates) * len(grid.combinations(search.grid))
+    return {"search.replicates": replicates, "search.trials": search.trials + further}
 
 
 def _amount(flag: str, asked: str | float, *, whole: bool = False) -> tuple[float, bool]:

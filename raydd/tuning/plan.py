@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from raydd.data import DataSplits, load_data
 from raydd.errors import ConfigError, SpaceError, StudyError, unknown
 from raydd.registry import Context, Method, Scalar
 from raydd.storage.assets import PUBLIC
-from raydd.tuning import cluster, labels, measurement, shares
+from raydd.tuning import cluster, grid, labels, measurement, shares
 from raydd.tuning.measurement import Measured
 from raydd.tuning.searcher import Point
 from raydd.tuning.space import StudySpace
@@ -59,7 +60,7 @@ class Plan:
             + (f"rungs at {', '.join(f'{rung:.0%}' for rung in rungs)}" if rungs else "no early stopping")
             + (f", too few to stop any early (from {SMALLEST_STUDY} on)" if rungs and small else ""),
             self.data.describe_validation(),
-            f"searched: {', '.join(self.space.distributions)}",
+            f"searched: {', '.join(config.search.grid or self.space.distributions)}",
             f"trial 0: {self.method.default_name(context)} "
             f"({', '.join(f'{name}={value}' for name, value in self.points[0].values.items())})",
             compiling.line(context.precision, context.compiled, self.why),
@@ -117,6 +118,8 @@ def prepare(config: StudyConfig, said: Callable[[str], None] | None = None) -> P
         raise StudyError(taken(config.name, Path(config.home)))
     data = load_data(config.data, verify=True)
     plan = plan_for(with_absolute_weights(config), method, data)
+    if config.search.sampler == "grid":
+        grid.check_trials(config.search, plan.points)
     base = method.base_of(plan.context)
     if base is not None:
         registry.get(base)
@@ -255,11 +258,18 @@ def plan_for(
     context = replace(context, measured=dict(measured or {}))
     space = StudySpace(method, context, config.search.range)
     points, notes = starting_points(method, context, space, config.search.trials)
+    trials = config.search.trials
+    if config.search.sampler == "grid":
+        points = grid.points(
+            method, context, config.search, points[0], functools.partial(own_point, method, context, space)
+        )
+        trials = max(trials, len(points))  # more were added to a study that has begun
+        notes = [f"grid: {grid.describe(config.search, points)}"]
     points += [
         Point(own_point(method, context, space, given, f"search.points[{index}]"), "given")
         for index, given in enumerate(config.search.points)
     ]
-    if len(points) > config.search.trials:
+    if len(points) > trials:
         raise ConfigError(
             f"search.trials: {config.search.trials} are asked for, and there are {len(points)} settings to begin with; "
             "ask for more trials, or give fewer points"
@@ -267,7 +277,8 @@ def plan_for(
     if not space.distributions:
         notes.append("every searched hyperparameter is fixed: all trials are the same setting")
     resolved = config.replace(
-        iterations=context.iterations, search={**config.search.model_dump(), "fix": dict(context.fixed)}
+        iterations=context.iterations,
+        search={**config.search.model_dump(), "trials": trials, "fix": dict(context.fixed)},
     )
     said = [*method.notes(context), *labels.cautions(method, context), *notes]
     return Plan(resolved, method, data, context, space, points, said)

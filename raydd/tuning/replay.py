@@ -56,10 +56,11 @@ def replay_trial(study: Study, tracker: Tracker, about: Parent, trial: TrialReco
     """Log one trial that nobody works on."""
     trial_files, rows = study.trial_files(trial.number), study.history(trial.number)
     times = report_times(trial_files, rows)
+    drawn = files.read_json(study.trial_folder(trial.number) / "hyperparameters.json")
     tracker.open_trial(
         trial.number,
         params=trial.hyperparameters,
-        tags={**about.tags, **trial_tags(trial.number, trial.source)},
+        tags={**about.tags, **trial_tags(trial.number, drawn)},
         begun=began(trial_files),
         goes_on=False,
     )
@@ -78,9 +79,12 @@ def replay_trial(study: Study, tracker: Tracker, about: Parent, trial: TrialReco
     )
 
 
-def trial_tags(number: int, source: str) -> dict[str, str]:
-    """Tags of a child run that are its own."""
-    return {"raydd.trial": str(number), "raydd.source": source}
+def trial_tags(number: int, drawn: Mapping[str, Any]) -> dict[str, str]:
+    """Tags of a child run that are its own; `drawn` is what its `hyperparameters.json` holds."""
+    tags = {"raydd.trial": str(number), "raydd.source": str(drawn["source"])}
+    if "replicate" in drawn:
+        tags |= {"raydd.replicate": str(drawn["replicate"]), "raydd.seed": str(drawn["seed"])}
+    return tags
 
 
 # -- when things happened --------------------------------------------------------------------------------------

@@ -42,11 +42,13 @@ class Point:
 
     Attributes:
         values: hyperparameters that differ from the method's defaults, searched or not.
-        source: `default`, `published`, or `given` by the user.
+        source: `default`, `published`, `given` by the user, or `grid`.
+        replicate: which run of these values it is; its seed is the study's and this.
     """
 
     values: Mapping[str, Scalar]
     source: str
+    replicate: int = 0
 
 
 def startup_trials(trials: int) -> int:
@@ -96,7 +98,7 @@ class StudySearcher(Searcher):
         space: the narrowed space.
         trials: total number of trials, finished ones included.
         points: settings that come first; the first one is trial 0.
-        sampler: `tpe` or `random`.
+        sampler: `tpe`, `random`, or `grid`, which draws nothing: all its trials are points.
         seed: the study's seed.
         iterations: length of a full trial, or a function of its values that says it.
         session: number of this driver's session.
@@ -123,12 +125,15 @@ class StudySearcher(Searcher):
         self.unfinished = [trial.number for trial in known if trial.state == TrialState.RUNNING]
         # Points are always the first trials, in this order: those of a study that is asked for more trials stay
         # those that it was begun with, though a quarter of its trials may now be more published settings.
-        saved = self.optuna.user_attrs.get("points")
-        if saved is None:
-            self.optuna.set_user_attr("points", [asdict(point) for point in points])
+        if sampler == "grid":
+            self.points = [point for point in points if not any(begun(trial, point) for trial in known)]
         else:
-            points = [Point(**point) for point in saved]
-        self.points = points[len(known) :]
+            saved = self.optuna.user_attrs.get("points")
+            if saved is None:
+                self.optuna.set_user_attr("points", [asdict(point) for point in points])
+            else:
+                points = [Point(**point) for point in saved]
+            self.points = points[len(known) :]
         self.added: list[dict[str, Any]] = []  # of which those that were run before are skipped
         self.added_run = sum("added" in trial.user_attrs for trial in known)
         # A trial that waits was enqueued by a driver that died before it asked; `ask` will return it.
@@ -244,7 +249,9 @@ class StudySearcher(Searcher):
             point = self.points.pop(0)
             inside, _ = self.space.split_point(point.values)
             held = self.space.held(point.values)
-            attributes = {"source": point.source, "values": dict(point.values), "held": held}
+            attributes: dict[str, Any] = {"source": point.source, "values": dict(point.values), "held": held}
+            if point.replicate:
+                attributes["replicate"] = point.replicate
             self.optuna.enqueue_trial(inside, user_attrs=attributes)
         elif self.added_run < len(self.added):
             self._enqueue_added(self.added[self.added_run])
@@ -266,6 +273,7 @@ class StudySearcher(Searcher):
         values = {**drawn, **attributes.get("values", {})}
         fixed = self.space.context.fixed
         length = self.iterations({**values, **fixed}) if callable(self.iterations) else self.iterations
+        replicate = int(attributes.get("replicate", 0))
         files.write_json(
             self.study.trial_folder(trial.number) / "hyperparameters.json",
             {
@@ -274,9 +282,17 @@ class StudySearcher(Searcher):
                 "searched": {name: value for name, value in values.items() if name not in fixed},
                 "values": {**values, **fixed},
                 "iterations": length,
-                "seed": self.seed,
+                "seed": self.seed + replicate,
+                **({"replicate": replicate} if self.sampler == "grid" else {}),
             },
         )
+
+
+def begun(trial: optuna.trial.FrozenTrial, point: Point) -> bool:
+    """Whether a trial of the journal is that of a point."""
+    attributes = trial.user_attrs
+    same = attributes.get("source") == point.source and attributes.get("values") == dict(point.values)
+    return bool(same and attributes.get("replicate", 0) == point.replicate)
 
 
 def outcome_of(result: Mapping[str, Any]) -> str:

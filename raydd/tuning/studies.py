@@ -35,13 +35,15 @@ class TrialRecord:
     Attributes:
         number: the Optuna number, which is the trial's identity.
         outcome: `complete`, `pruned`, `diverged`, `failed`, `interrupted` or `running`.
-        source: `default` (trial 0), `published`, `startup` or `model`.
+        source: `default` (trial 0), `published`, `given`, `grid`, `added`, `startup` or `model`.
         hyperparameters: the searched names only.
         val_accuracy, val_accuracy_std: fractions at the last evaluation; sd over its networks.
         initial_accuracy: fraction of the initial images, before any iteration.
         iteration, iterations: done, and asked for.
         seconds: wall time of all attempts.
         why: reason of a failure, or empty.
+        values: all hyperparameters that are not the method's defaults, fixed ones included.
+        replicate: which run of its setting it is, in a grid that runs each several times; it has a seed of its own.
     """
 
     number: int
@@ -56,6 +58,7 @@ class TrialRecord:
     seconds: float | None
     why: str = ""
     values: dict[str, Any] = field(default_factory=dict)
+    replicate: int = 0
 
 
 class Study:
@@ -278,6 +281,7 @@ class Study:
             iterations=int(drawn["iterations"]),
             seconds=sum_of_attempts(rows),
             why=end.get("why", ""),
+            replicate=int(drawn.get("replicate", 0)),
         )
 
     def write_end(self, number: int, outcome: str, why: str, kind: str = "") -> None:
@@ -320,6 +324,24 @@ def complete(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Complete trials by validation accuracy, best first; ties go to the lower number."""
     found = [record for record in records if record.outcome == "complete" and record.val_accuracy is not None]
     return sorted(found, key=lambda record: (-(record.val_accuracy or 0.0), record.number))
+
+
+def settings(records: Iterable[TrialRecord]) -> list[list[TrialRecord]]:
+    """Complete trials by their setting, the best setting first: by the mean over its replicates, each list by number.
+
+    Without replicates every setting has one trial, and the order is that of `complete`.
+    """
+    grouped: dict[str, list[TrialRecord]] = {}
+    for record in sorted(complete(records), key=lambda one: one.number):
+        # Trials that were not made as replicates stand for themselves, even where they have the same values.
+        key = files.canonical_json(record.values)
+        if record.replicate == 0 and key in grouped:
+            key += f"/{record.number}"
+        grouped.setdefault(key, []).append(record)
+    means = {
+        key: sum(one.val_accuracy or 0.0 for one in found) / len(found) for key, found in grouped.items()
+    }
+    return [grouped[key] for key in sorted(grouped, key=lambda key: (-means[key], grouped[key][0].number))]
 
 
 def taken(name: str, home: Path) -> str:

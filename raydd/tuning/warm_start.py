@@ -29,8 +29,12 @@ def warm_started(plan: Plan, names: Sequence[str]) -> Plan:
 
     Raises:
         StudyError: one of them does not exist, has another method, or has no complete trial.
-        ConfigError: there are more settings to begin with than trials.
+        ConfigError: there are more settings to begin with than trials, or the study is a grid.
     """
+    if plan.config.search.sampler == "grid":
+        raise ConfigError(
+            f"--warm-start: a grid has its own settings and no others, got {', '.join(names)}; leave one of the two out"
+        )
     studies = [Study.open(plan.config.home, name) for name in names]
     ranked = [best_trials(study, plan) for study in studies]
     notes = [note for study in studies for note in cautions(study, plan)]

@@ -66,12 +66,12 @@ def test_every_problem_is_told_at_once():
             flags={"trials": 0},
             fix=["lambda_cc"],
             range_=["=3"],
-            settings=["trails=3", "search.sampler=grid"],
+            settings=["trails=3", "search.sampler=gird"],
         )
     assert caught.value.problems == [
         "--fix: 'lambda_cc' is not NAME=VALUE",
         "--range: '=3' is not NAME=VALUE",
-        "search.sampler: should be 'tpe' or 'random', got 'grid'",
+        "search.sampler: should be 'tpe', 'random' or 'grid', got 'gird'",
         "search.trials: should be greater than or equal to 1, got 0",
         "trails: unknown field 'trails': did you mean 'iterations'? (allowed: budget, compile, confirm, data, "
         "evaluation, home, ipc, iterations, method, name, precision, resources, search, seed, tracking)",

@@ -1,0 +1,46 @@
+"""What captions of figures say: the data, the methods, and how often each point was run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from raydd import registry
+from raydd.tuning.studies import Study
+
+
+def label(name: str) -> str:
+    """A hyperparameter on an axis."""
+    return {"rho": "ρ", "k": "K", "beta": "β"}.get(name, name)
+
+
+def about(studies: Sequence[Study]) -> str:
+    """Which data a figure is of: `digits, 10 images per class, 100 iterations, convnet-w32`."""
+    parts = []
+    for study in studies:
+        config = study.config
+        data = config.data.name.rstrip("/").rpartition("/")[2]
+        images = "image" if config.ipc == 1 else "images"
+        part = f"{data}, {config.ipc} {images} per class, {config.iterations} iterations, {config.evaluation.net}"
+        if part not in parts:
+            parts.append(part)
+    return "; ".join(parts)
+
+
+def replicates(counts: Any, where: str) -> str:
+    """How often each point was run, and what its interval is."""
+    low, high = int(min(counts)), int(max(counts))
+    many = str(low) if low == high else f"{low} to {high}"
+    said = f"n = {many} distillation{'s' * (high > 1)} {where}"
+    return said + (", with 95 % t-intervals" if high > 1 else "")
+
+
+def methods(studies: Sequence[Study]) -> str:
+    """The methods of studies, as people write them."""
+    names: list[str] = []
+    for study in studies:
+        method = registry.get(study.config.method)
+        name = method.short or method.name.upper()
+        if name not in names:
+            names.append(name)
+    return ", ".join(names)

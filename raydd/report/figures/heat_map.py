@@ -1,0 +1,100 @@
+"""Accuracy over two swept hyperparameters, with the values in the cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raydd import wording
+from raydd.report.figures import style
+from raydd.report.figures.captions import about, label, methods, replicates
+from raydd.report.figures.choice import Choice
+from raydd.report.figures.settings import alone, settings_of, swept, value_of
+from raydd.tuning.studies import Study
+
+
+@dataclass(frozen=True)
+class Map:
+    """Accuracy over two hyperparameters.
+
+    Attributes:
+        x, y: values, ascending.
+        mean, half: fractions, (len(y), len(x)); NaN where there is no trial; half-width of the 95 % interval, NaN for
+            one replicate.
+        n: replicates, (len(y), len(x)).
+    """
+
+    x: list[Any]
+    y: list[Any]
+    mean: np.ndarray
+    half: np.ndarray
+    n: np.ndarray
+
+
+def heat_map(study: Study, x: str, y: str, choice: Choice) -> Map:
+    """The map of a study.
+
+    Raises:
+        StudyError: it has not swept one of them.
+    """
+    settings = settings_of(study, choice)
+    xs, ys = swept(study, settings, x), swept(study, settings, y)
+    shape = (len(ys), len(xs))
+    found = Map(xs, ys, np.full(shape, math.nan), np.full(shape, math.nan), np.zeros(shape, dtype=int))
+    for setting in alone(study, settings, [x, y]):
+        across, down = value_of(study, setting, x), value_of(study, setting, y)
+        if across in xs and down in ys:
+            place = ys.index(down), xs.index(across)
+            found.mean[place] = setting.mean
+            found.half[place] = (setting.high - setting.low) / 2
+            found.n[place] = len(setting.accuracies)
+    return found
+
+
+def draw_heat_map(studies: Sequence[Study], choice: Choice) -> Any:
+    """A heat map for each study, with the values in it."""
+    x, y = choice.needed("x"), choice.needed("y")
+    maps = [heat_map(study, x, y, choice) for study in studies]
+    known = np.concatenate([found.mean[np.isfinite(found.mean)] for found in maps])
+    low, high = float(known.min()), float(known.max())
+    with style.styled() as pyplot:
+        across = sum(max(3, len(found.x)) for found in maps)
+        height = 1.6 + 0.5 * max(len(found.y) for found in maps)
+        figure, axes = style.panels(pyplot, len(maps), 1.6 + 0.85 * across, max(2.8, height))
+        for axis, found, study in zip(axes, maps, studies):
+            image = axis.imshow(
+                found.mean,
+                origin="lower",
+                aspect="auto",
+                cmap=style.HEAT,
+                vmin=low,
+                vmax=max(high, low + 1e-6),
+            )
+            for row, column in np.ndindex(found.mean.shape):
+                if np.isfinite(found.mean[row, column]):
+                    dark = found.mean[row, column] < (low + high) / 2
+                    half = found.half[row, column]
+                    text = wording.percent(float(found.mean[row, column]))
+                    text += f"\n±{100 * half:.1f}" if np.isfinite(half) else ""
+                    colour = "white" if dark else "black"
+                    axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+            axis.set_xticks(range(len(found.x)), [wording.value(one) for one in found.x])
+            axis.set_yticks(range(len(found.y)), [wording.value(one) for one in found.y])
+            axis.set_xlabel(label(x))
+            axis.spines[:].set_visible(False)
+            axis.tick_params(length=0)
+            if len(maps) > 1:
+                axis.set_title(study.name)
+        axes[0].set_ylabel(label(y))
+        bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02)
+        style.percent(bar.ax.yaxis)
+        bar.outline.set_visible(False)
+        bar.set_label("validation accuracy")
+        counts = np.concatenate([found.n[found.n > 0] for found in maps])
+        title = f"{methods(studies)}: accuracy over {label(x)} and {label(y)}"
+        style.caption(figure, title, f"{about(studies)}; {replicates(counts, 'in each cell')}.")
+    return figure
