@@ -208,10 +208,12 @@ def plugin(tmp_path_factory, command):
     }
     flags = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
 
-    def search(home, *arguments):
+    def search(home, *arguments, code=0, said=()):
         line = command("search", "throwaway", "--name", "plug", "--home", str(home), *flags, *arguments)
-        result = subprocess.run(line, capture_output=True, text=True, timeout=300, env=environment)
-        assert result.returncode == 0, result.stdout + result.stderr
+        result = subprocess.run(line, capture_output=True, text=True, timeout=900, env=environment)
+        assert result.returncode == code, result.stdout + result.stderr
+        for sentence in said:
+            assert (result.stdout + result.stderr).count(sentence) == 1, result.stdout + result.stderr
         return Study(home / "studies" / "plug")
 
     return search
@@ -235,6 +237,22 @@ def test_a_plug_in_is_searched_and_its_broken_trials_do_not_end_the_study(plugin
     state = {"complete": "COMPLETE", "failed": "FAIL", "diverged": "FAIL"}
     known = open_optuna(study.journal, study.name).trials
     assert [trial.state.name for trial in known] == [state[trial.outcome] for trial in trials]
+
+
+@pytest.mark.slow  # a process for every attempt
+def test_a_study_whose_trials_all_run_out_of_memory_stops_and_says_so_once(plugin, tmp_path, runs_of):
+    said = ["all 3 trials failed for the same reason: RuntimeError: "]
+    arguments = ["--ipc", "1", "--trials", "8", "--eval-epochs", "2", "--fix", "mood=hungry"]
+    study = plugin(tmp_path, *arguments, code=1, said=said)
+    assert [trial.outcome for trial in study.trials()] == ["failed"] * 3  # of 8
+    for trial in study.trials():
+        failures = study.trial_files(trial.number).failures()
+        assert [failure["kind"] for failure in failures] == [
+            "memory"
+        ] * 2  # tried again once, in a fresh process
+        assert "allocate memory" in trial.why
+    _, parent, children = runs_of(study)
+    assert [parent.info.status, *(child.info.status for child in children)] == ["FAILED"] * 4
 
 
 def test_hopeless_trials_are_pruned_on_a_rung_and_told_so(plugin, tmp_path, runs_of):
