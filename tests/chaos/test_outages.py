@@ -101,9 +101,9 @@ def test_the_tracking_server_is_gone_for_good_and_comes_back_a_day_later(
 def test_what_the_server_lacks_is_brought_to_it_by_sync_once(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], server: Server
 ) -> None:
-    study = chaos("synced", iterations=3000, tracking__uri=server.uri)
+    study = chaos("synced", iterations=1000, tracking__uri=server.uri)
     study.start()
-    wait_for(lambda: not study.alive() or study.reported(0) >= 450, what="the report of trial 0")
+    wait_for(lambda: not study.alive() or study.reported(0) >= 100, what="the report of trial 0")
     server.stop()
     assert study.wait() == 0, study.tail()
     sync = ["sync", "synced", "--home", str(study.study.home)]
