@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from raydd.tuning.studies import TrialRecord
 
 ESTIMATE = "search estimate: validation images and one seed, and the best of many such values lies too high"
+UNBROKEN = "\u00a0"  # a space at which a table's cell is not broken
 LINKS = "<!-- links -->"  # where the tracker puts links to other views of the same experiment
 WHY = {
     "complete": "all of it was done",
@@ -115,14 +116,15 @@ def _confirmed(report: Mapping[str, Any]) -> Iterator[str]:
         f"{first.get('label_regime', report['label_regime'])} labels. Test data were read "
         f"{report['test_readings']} times and chose nothing."
     )
+    several = len({arm["net"] for arm in arms}) > 1
     regimes = dict.fromkeys(arm.get("label_regime", report["label_regime"]) for arm in arms)
     for regime in regimes:
         rows = [
             (
                 arm["name"],
-                arm["net"],
+                *([arm["net"]] if several else []),
                 wording.percent(arm["mean"]),
-                _interval(arm).strip() or wording.NOTHING,
+                _interval(arm).strip().replace(" ", UNBROKEN) or wording.NOTHING,
                 str(arm["n"]),
                 str(arm["optimisation_steps"]),
                 wording.size(arm.get("image_bytes", arm["bytes"])),
@@ -133,13 +135,8 @@ def _confirmed(report: Mapping[str, Any]) -> Iterator[str]:
         ]
         header = (
             f"{regime} labels",
-            "net",
-            "test accuracy %",
-            "95 % interval",
-            "runs",
-            "steps",
-            "images",
-            "",
+            *(["net"] if several else []),
+            *("test accuracy %", "95 % interval", "runs", "steps", "images", ""),
         )
         yield _table(header, rows)
     if report["differences"]:

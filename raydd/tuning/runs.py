@@ -206,7 +206,7 @@ class StudyRuns:
         notes = {} if description is None else {"mlflow.note.content": self._linked(description)}
         self._tag(run_id, {**tags, **notes})
 
-    def close_study(self, status: str) -> None:
+    def close_study(self, status: str, ended: int | None = None) -> None:
         """Close children that are still running, also those of a driver that was killed, then the parent."""
         run_id = self.parent_run()
         for run in list(self._find(" and attributes.status = 'RUNNING'")):
@@ -215,7 +215,7 @@ class StudyRuns:
                 self.children[int(number)] = run.info.run_id
                 self.close_trial(int(number), "interrupted", "", {})
         self.artifacts.settle_all()
-        self._end(run_id, status)
+        self._end(run_id, status, ended)
 
     def close_left_open(self, identity: Mapping[str, str], ends: Mapping[int, tuple[str, str]]) -> list[str]:
         """Close the runs of a study that still count as running though nobody works on it.

@@ -90,7 +90,7 @@ def _write(study: Study, uri: str | None, said: Callable[[str], None]) -> Synchr
 
         replay(study, tracker, parent, still_open=True, wrote=wrote)
         show_end(tracker, study, parent)
-        tracker.close_study(_status(study))
+        tracker.close_study(_status(study), _ended(study))
         _wait(tracker)
     finally:
         tracker.close(0)
@@ -128,6 +128,13 @@ def _refused(uri: str, tracker: Tracker) -> None:
     """
     if tracker.problems:
         raise TrackingError("\n".join(f"{redact(uri)}: {problem}" for problem in tracker.problems))
+
+
+def _ended(study: Study) -> int | None:
+    """When the study's newest result was written, in milliseconds since 1970; None where there is none."""
+    paths = [study.trial_folder(number) / "end.json" for number in study.numbers()]
+    paths.append(study.folder / "confirm" / "report.json")
+    return max((int(1000 * path.stat().st_mtime) for path in paths if path.exists()), default=None)
 
 
 def _status(study: Study) -> str:

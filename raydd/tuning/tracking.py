@@ -329,9 +329,12 @@ class Tracker:
             self._outbox.flush(CARRIED_SECONDS)
         self._runs.artifacts.carrier = carrier
 
-    def close_study(self, status: str = "FINISHED") -> None:
-        """Close every child that is still open as `interrupted`, then the parent as `status`."""
-        self._outbox.put(STUDY, lambda: self._runs.close_study(status))
+    def close_study(self, status: str = "FINISHED", ended: int | None = None) -> None:
+        """Close every child that is still open as `interrupted`, then the parent as `status`.
+
+        `ended` is in milliseconds since 1970; None is now.
+        """
+        self._outbox.put(STUDY, lambda: self._runs.close_study(status, ended))
 
     def flush(self, timeout: float) -> bool:
         """Wait until all is written or given up; False if `timeout` seconds were not enough."""

@@ -98,6 +98,32 @@ def test_the_tracking_server_is_gone_for_good_and_comes_back_a_day_later(
     study.check()
 
 
+def test_what_the_server_lacks_is_brought_to_it_by_sync_once(
+    chaos: Callable[..., Any], wait_for: Callable[..., Any], server: Server
+) -> None:
+    study = chaos("synced", iterations=1000, tracking__uri=server.uri)
+    study.start()
+    wait_for(lambda: not study.alive() or study.reported(0) >= 100, what="the report of trial 0")
+    server.stop()
+    assert study.wait() == 0, study.tail()
+    sync = ["sync", "synced", "--home", str(study.study.home)]
+    assert f"`raydd {' '.join(sync)}` brings to the tracking store what it lacks" in study.log.read_text()
+    server.start()
+    said = []
+    for _ in range(2):
+        command = [sys.executable, "-m", "raydd", *sync]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.splitlines()[-2])
+        study.check()
+    print(said)
+    assert "; 0 metric values" not in said[0]
+    assert said[1].endswith("4 trials; 0 metric values and 0 files were missing")
+    study.start()
+    assert study.wait() == 0
+    assert "study synced is done: all 4 trials have ended and are confirmed" in study.tail(2)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 48 MB."""

@@ -110,7 +110,7 @@ def test_a_study_whose_trials_all_failed_names_no_best_one():
 def test_the_confirmed_figure_is_the_headline():
     text = study(report(arm("base", mean=0.5775)))
     assert text.startswith("**Confirmed: 64.5 % [60.0, 69.0] on test data**, trial 3, convnet, 3 fresh")
-    assert "| base | convnet | 57.8 | [60.0, 69.0] | 3 | 31 | 15.0 kB | title of base |" in text
+    assert "| base | 57.8 | [60.0,\u00a069.0] | 3 | 31 | 15.0 kB | title of base |" in text
     assert "- winner - base: not resolved" in text
     assert "read 19 times" in text
 
@@ -124,4 +124,10 @@ def test_soft_and_hard_labels_never_share_a_table():
 
 def test_one_run_has_no_interval():
     text = study(report(arm("full", n=1, low=float("nan"), high=float("nan"))))
-    assert "| full | convnet | 64.5 | - | 1 |" in text
+    assert "| full | 64.5 | - | 1 |" in text
+
+
+def test_nets_are_named_where_there_are_several():
+    text = study(report(arm("winner", net="vgg11", mean=0.5)))
+    assert "| winner | convnet | 64.5 |" in text
+    assert "| winner | vgg11 | 50.0 |" in text
