@@ -61,7 +61,7 @@ class Scale:
         if self.low == self.high:
             return [(0.5, number(self.low))]
         values = _decades(self.low, self.high, most) if self.kind == "log" else []
-        values = values or _steps(self.low, self.high, most)
+        values = values or round_steps(self.low, self.high, most)
         return [(place, number(value)) for value in values if (place := self.place(value)) is not None]
 
 
@@ -81,7 +81,7 @@ def _decades(low: float, high: float, most: int) -> list[float]:
     return inside if len(inside) >= 2 else []
 
 
-def _steps(low: float, high: float, most: int) -> list[float]:
+def round_steps(low: float, high: float, most: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten from `low` to `high`."""
     raw = (high - low) / most
     size = 10.0 ** math.floor(math.log10(raw))
