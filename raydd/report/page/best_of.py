@@ -17,13 +17,17 @@ def expected_best(values: Sequence[float]) -> list[float]:
     C(N, n) equally likely draws: E_n = sum_i v_(i) C(i - 1, n - 1) / C(N, n).
     """
     ordered, count = sorted(values), len(values)
-    return [
-        sum(
-            value * (math.comb(place - 1, n - 1) / math.comb(count, n))
-            for place, value in enumerate(ordered, 1)
-        )
-        for n in range(1, count + 1)
-    ]
+    found = []
+    for n in range(1, count + 1):
+        weight, total = (
+            n / count,
+            0.0,
+        )  # of the largest; that of the next smaller one is (i - n) / (i - 1) of it
+        for place in range(count, n - 1, -1):
+            total += weight * ordered[place - 1]
+            weight *= (place - n) / max(place - 1, 1)
+        found.append(total)
+    return found
 
 
 def trial_values(facts: StudyFacts) -> list[tuple[float, float]]:

@@ -88,8 +88,8 @@ def results(studies: Sequence[StudyFacts], labels: str) -> Figure:
             ),
         },
         "Mean and 95 % t-interval of each study's winner, of the setting that was carried over (default), of the base "
-        "and of randomly chosen real images. The intervals are each study's own: whether two studies differ is not "
-        "tested here, and not resolved where their intervals overlap.",
+        "and of randomly chosen real images. The intervals are each study's own; whether two studies differ is not "
+        "tested here.",
         height=110 + 62 * len(names),
     )
 
@@ -144,7 +144,7 @@ def against_ipc(studies: Sequence[StudyFacts], labels: str) -> Figure | None:
     )
 
 
-def best_of_n(studies: Sequence[StudyFacts], unit: str) -> Figure | None:
+def best_of_n(studies: Sequence[StudyFacts], labels: str, unit: str) -> Figure | None:
     """Expected best of n trials against what n trials cost."""
     data = []
     for index, one in enumerate(studies):
@@ -171,7 +171,7 @@ def best_of_n(studies: Sequence[StudyFacts], unit: str) -> Figure | None:
     if not data:
         return None
     return Figure(
-        "best-of-n",
+        f"best-of-n-{labels}",
         "The best of n trials, against what they cost",
         data,
         {"xaxis": axis(unit, rangemode="tozero"), "yaxis": axis("expected best validation accuracy (%)")},
@@ -183,7 +183,7 @@ def best_of_n(studies: Sequence[StudyFacts], unit: str) -> Figure | None:
     )
 
 
-def search_curves(studies: Sequence[StudyFacts], unit: str) -> Figure | None:
+def search_curves(studies: Sequence[StudyFacts], labels: str, unit: str) -> Figure | None:
     """The best so far against what it had cost by then."""
     data = []
     for index, one in enumerate(studies):
@@ -196,7 +196,7 @@ def search_curves(studies: Sequence[StudyFacts], unit: str) -> Figure | None:
     if not data:
         return None
     return Figure(
-        "search-curves",
+        f"search-curves-{labels}",
         "Searches as they went",
         data,
         {"xaxis": axis(unit, rangemode="tozero"), "yaxis": axis("best validation accuracy so far (%)")},

@@ -24,9 +24,12 @@ def document(studies: Sequence[StudyFacts]) -> Document:
     methods = ", ".join(dict.fromkeys(one.config.method for one in studies))
     page = Document(f"{len(studies)} studies compared", f"{names}; {methods}", written(studies[0].versions))
     page.add("cautions", "What cannot be compared", cautions(studies))
-    for labels, those in comparison.by_regime(studies).items():
-        page.add(f"results-{labels}", f"Results with {labels} labels", results(those, labels))
-    page.add("cost", "What the searches cost", searches(studies))
+    unit = comparison.hours_unit(studies)
+    for labels, those in comparison.by_labels(studies).items():
+        confirmed = [one for one in those if one.report is not None]
+        if confirmed:
+            page.add(f"results-{labels}", f"Results with {labels} labels", results(confirmed, labels))
+        page.add(f"cost-{labels}", f"What searches with {labels} labels cost", searches(those, labels, unit))
     page.add("images", "Distilled images", images(studies))
     page.add("studies", "The studies", settings(studies))
     return page
@@ -106,10 +109,12 @@ def results(studies: Sequence[StudyFacts], labels: str) -> Markup:
     )
 
 
-def searches(studies: Sequence[StudyFacts]) -> Markup | None:
+def searches(studies: Sequence[StudyFacts], labels: str, unit: str) -> Markup | None:
     """Best of n, and the curves of the searches, against hours."""
-    unit = comparison.hours_unit(studies)
-    found = (compared_figures.best_of_n(studies, unit), compared_figures.search_curves(studies, unit))
+    found = (
+        compared_figures.best_of_n(studies, labels, unit),
+        compared_figures.search_curves(studies, labels, unit),
+    )
     return join(one.markup() for one in found if one)
 
 

@@ -17,11 +17,6 @@ def data(facts: StudyFacts) -> str:
     return os.path.basename(facts.config.data.name.rstrip("/"))
 
 
-def regime(facts: StudyFacts) -> str | None:
-    """`hard` or `soft`, as confirmed; None before that."""
-    return None if facts.report is None else str(facts.report["label_regime"])
-
-
 def protocol(facts: StudyFacts) -> str | None:
     """Evaluation protocol, as confirmed; before that as configured."""
     return facts.config.evaluation.protocol if facts.report is None else str(facts.report["protocol"]["name"])
@@ -42,7 +37,7 @@ def net(facts: StudyFacts) -> str:
 CONFIRMED: tuple[tuple[str, Fact, str], ...] = (
     ("data", data, "accuracies on different data say nothing about methods"),
     ("images per class", lambda one: one.config.ipc, "more images per class give higher accuracies"),
-    ("labels", regime, "soft labels tell what their teacher knows, and are ranked apart"),
+    ("labels", lambda one: one.labels, "soft labels tell what their teacher knows, and are ranked apart"),
     ("protocol", protocol, "another way to train gives other accuracies"),
     ("evaluation epochs", epochs, "longer training gives other accuracies"),
     ("network", net, "another network gives other accuracies"),
@@ -133,11 +128,11 @@ def hours(facts: StudyFacts, seconds: float, unit: str) -> float:
     return float(share) * seconds / 3600
 
 
-def by_regime(studies: Sequence[StudyFacts]) -> Mapping[str, list[StudyFacts]]:
-    """Confirmed studies by the labels that they were confirmed with."""
+def by_labels(studies: Sequence[StudyFacts]) -> Mapping[str, list[StudyFacts]]:
+    """Studies by their kind of labels, hard ones first: what is of two kinds shares neither a table nor a plot."""
     found: dict[str, list[StudyFacts]] = {}
-    for one in sorted(studies, key=lambda one: (data(one), one.config.ipc, one.config.method, one.name)):
-        kind = regime(one)
-        if kind is not None:
-            found.setdefault(kind, []).append(one)
+    for one in sorted(
+        studies, key=lambda one: (one.labels, data(one), one.config.ipc, one.config.method, one.name)
+    ):
+        found.setdefault(one.labels, []).append(one)
     return found

@@ -6,7 +6,7 @@ import importlib.resources
 from dataclasses import dataclass, field
 from string import Template
 
-from raydd.report.page.markup import Markup, join, tag, text
+from raydd.report.page.markup import Markup, join, script_json, tag, text
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Document:
         title, subtitle: of the page.
         footer: its last line.
         sections: in order.
+        trials: what is told of a trial under the mouse, by number.
     """
 
     title: str
     subtitle: str
     footer: str
     sections: list[Section] = field(default_factory=list)
+    trials: dict[int, str] = field(default_factory=dict)
 
     def add(self, key: str, title: str, content: Markup | None) -> None:
         """A section, unless there is nothing in it."""
@@ -64,6 +66,7 @@ class Document:
                 for one in self.sections
             ),
             footer=tag("p", self.footer),
+            trials=script_json(self.trials),
             plotly=plotly(),
             script=asset("page.js"),
         )

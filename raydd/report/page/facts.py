@@ -10,6 +10,7 @@ from raydd import files, registry
 from raydd.errors import RayddError
 from raydd.report.trials import ranked
 from raydd.tuning import status as statuses
+from raydd.tuning.labels import relabels
 from raydd.tuning.provenance import versions
 from raydd.tuning.stages import DECISIONS
 
@@ -79,6 +80,7 @@ class StudyFacts:
         method: its title, or its name where the method is not installed here.
         unit: what iterations are called.
         trials: by number.
+        labels: `hard` or `soft`, as confirmed; before that what the method gives its sets.
         report: the confirmation, or None.
         stopped: (rung, trial) of every decision of the scheduler to stop.
         drawn: Optuna's trials by number, which have the distributions.
@@ -92,6 +94,7 @@ class StudyFacts:
     status: Status
     method: str
     unit: str
+    labels: str
     trials: list[TrialFacts]
     report: dict[str, Any] | None
     stopped: set[tuple[int, int]]
@@ -142,10 +145,13 @@ def read(study: Study) -> StudyFacts:
     from raydd.tuning.searcher import read_optuna
 
     config = study.config
-    title, unit = config.method, "iterations"
+    title, unit, labels = config.method, "iterations", "hard"
     with contextlib.suppress(RayddError):  # a plug-in that is not installed here
         method = registry.get(config.method)
         title, unit = method.title, method.unit
+        if relabels(method) and config.search.fix.get("labels") != "hard":
+            labels = "soft"
+    report = study.report()
     trials = []
     for rank, record in ranked(study.trials()):
         rows = study.history(record.number)
@@ -160,8 +166,9 @@ def read(study: Study) -> StudyFacts:
         status=statuses.status(study),
         method=title,
         unit=unit,
+        labels=labels if report is None else str(report["label_regime"]),
         trials=sorted(trials, key=lambda one: one.number),
-        report=study.report(),
+        report=report,
         stopped={(int(row["rung"]), int(row["number"])) for row in decisions if row["stopped"]},
         drawn={trial.number: trial for trial in read_optuna(study.journal, study.name)},
         provenance=_json(study, "provenance.json") or {},

@@ -36,6 +36,8 @@ ESTIMATE = (
 class Figure:
     """One plot.
 
+    A trace's `trials` are the numbers of its points' trials, which the page tells under the mouse; see `about`.
+
     Attributes:
         key: its id on the page, and the stem of its PNG.
         title: for people, and for those who cannot see it.
@@ -85,17 +87,17 @@ class Group:
 
     Attributes:
         key, title, caption: as of a figure.
-        figures: the plots.
+        plots: title and element of each.
     """
 
     key: str
     title: str
     caption: str
-    figures: list[Figure] = field(default_factory=list)
+    plots: list[tuple[str, Markup]] = field(default_factory=list)
 
     def markup(self) -> Markup:
         """The plots side by side, as many as the page is wide."""
-        boxes = [tag("div", tag("h4", one.title), one.box()) for one in self.figures]
+        boxes = [tag("div", tag("h4", title), plot) for title, plot in self.plots]
         return tag(
             "figure",
             tag("h3", self.title),

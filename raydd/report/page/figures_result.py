@@ -49,7 +49,7 @@ def arms(report: Mapping[str, Any]) -> Figure:
         {"xaxis": axis(TEST), "yaxis": axis(type="category", automargin=True)},
         f"Mean over {len(report['seeds'])} fresh distillation runs and its 95 % t-interval; grey strokes are the runs, "
         f"each the mean of {report['protocol']['repeats']} networks of {rows[-1]['net']}. Arms ran with the same "
-        "seeds, so that their differences, below, are surer than these intervals look"
+        "seeds, so that their differences, above, are surer than these intervals look"
         + (f"; {alone} is one network, without an interval" if single else "")
         + ".",
         height=110 + 40 * len(rows),

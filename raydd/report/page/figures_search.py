@@ -16,7 +16,6 @@ from raydd.report.page.figure import (
     OUTCOMES,
     VAL,
     Figure,
-    about,
     axis,
     by_outcome,
     hundred,
@@ -61,7 +60,6 @@ def history(facts: StudyFacts) -> Figure | None:
     for outcome, trials in by_outcome(known).items():
         symbol, colour = OUTCOMES[outcome]
         accuracies = [hundred(trial.record.val_accuracy) for trial in trials]
-        texts = [about(trial) for trial in trials]
         data.append(
             points(
                 outcome,
@@ -69,8 +67,7 @@ def history(facts: StudyFacts) -> Figure | None:
                 accuracies,
                 symbol,
                 colour,
-                hovertext=texts,
-                hoverinfo="text",
+                trials=[trial.number for trial in trials],
             )
         )
     shapes, notes = [], []
@@ -133,13 +130,13 @@ def curves(facts: StudyFacts) -> Figure | None:
     for outcome, trials in by_outcome(drawn).items():
         x: list[float | None] = []
         y: list[float | None] = []
-        texts: list[str] = []
+        numbers: list[int | None] = []
         for trial in trials:
             if trial.number in special:
                 continue
             x += [*places(trial), None]
             y += [*(hundred(one.accuracy) for one in trial.evaluations), None]
-            texts += [*([about(trial)] * len(trial.evaluations)), ""]
+            numbers += [*([trial.number] * len(trial.evaluations)), None]
         if x:
             colour = {"complete": BLUE, "pruned": MUTED}.get(outcome, OUTCOMES[outcome][1])
             data.append(
@@ -149,11 +146,8 @@ def curves(facts: StudyFacts) -> Figure | None:
                     y,
                     colour,
                     line={"width": 1},
-                    mode="lines+markers",
-                    marker={"size": 4, "color": colour},
                     opacity=0.55,
-                    hovertext=texts,
-                    hoverinfo="text",
+                    trials=numbers,
                 )
             )
     for trial in drawn:
@@ -168,8 +162,7 @@ def curves(facts: StudyFacts) -> Figure | None:
                     line={"width": 3},
                     mode="lines+markers",
                     marker={"size": 7, "color": colour},
-                    hovertext=[about(trial)] * len(trial.evaluations),
-                    hoverinfo="text",
+                    trials=[trial.number] * len(trial.evaluations),
                 )
             )
     return Figure(
@@ -292,11 +285,7 @@ def trial_cost(facts: StudyFacts) -> Figure | None:
                 "name": "saved by stopping",
                 "x": [trial.number for trial in stopped],
                 "y": [cost.saved(trial, pace) / divisor for trial in stopped],
-                "marker": {
-                    "color": "rgba(0,0,0,0)",
-                    "line": {"color": MUTED, "width": 1},
-                    "pattern": {"shape": "/", "fgcolor": MUTED, "size": 5},
-                },
+                "marker": {"color": FAINT},
                 "hovertext": [
                     f"trial {one.number}: {wording.duration(cost.saved(one, pace))} less than to its end"
                     for one in stopped
@@ -310,7 +299,7 @@ def trial_cost(facts: StudyFacts) -> Figure | None:
         "What each trial took",
         data,
         {"barmode": "stack", "bargap": 0.15, "xaxis": axis("trial"), "yaxis": axis(f"wall time ({unit})")},
-        "Wall time of every trial, over all its attempts. Hatched is what stopped trials would have taken in addition, "
+        "Wall time of every trial, over all its attempts. Pale is what stopped trials would have taken in addition, "
         f"at the median pace of complete ones: {wording.share(spent.saved_share)} of a "
         "search without stopping. How long a trial takes depends on its hyperparameters and on what else the machine "
         "did, so that this is an estimate.",

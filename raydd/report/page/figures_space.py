@@ -10,36 +10,33 @@ import numpy as np
 
 from raydd import wording
 from raydd.report.page import importance as importances
+from raydd.report.page import svg
 from raydd.report.page.figure import (
     BINS,
     BLUE,
     ESTIMATE,
     FAINT,
-    GREEN,
     INK,
     MUTED,
-    ORANGE,
-    OUTCOMES,
     SCALE,
     VAL,
     Figure,
     Group,
-    about,
     axis,
-    by_outcome,
     hundred,
     line,
     points,
 )
 from raydd.report.page.importance import Importance
-from raydd.report.page.markup import text
-from raydd.report.page.scales import CHOICES, Scale, scales
+from raydd.report.page.markup import Markup, text
+from raydd.report.page.scales import CHOICES, Scale, round_steps, scales
 from raydd.report.page.surface import CELLS, surface
 
 if TYPE_CHECKING:
     from raydd.report.page.facts import StudyFacts, TrialFacts
 
 UNUSED = -0.14  # where parallel coordinates cross the axis of a hyperparameter that a trial does not have
+UNSET = -0.24  # the same in a slice
 PAIRS = 3  # contours
 FEWEST = 6  # complete trials with both hyperparameters, without which there is no contour
 
@@ -101,7 +98,7 @@ def importance(facts: StudyFacts, found: Sequence[Importance]) -> Figure | None:
         data,
         {
             "xaxis": axis("importance (%)", rangemode="tozero"),
-            "yaxis": axis(type="category"),
+            "yaxis": axis(type="category", automargin=True),
             "showlegend": False,
         },
         f"Optuna's importance (PED-ANOVA) over the {n} complete trials; the bars add up to 100 %, and the lines span "
@@ -154,13 +151,13 @@ def parallel(facts: StudyFacts, order: Sequence[str]) -> Figure | None:
     for name, colour, width, those in groups:
         x: list[float | None] = []
         y: list[float | None] = []
-        texts: list[str] = []
+        numbers: list[int | None] = []
         for trial in those:
             places = path(trial)
             x += [*range(len(places)), None]
             y += [*places, None]
-            texts += [*([about(trial)] * len(places)), ""]
-        data.append(line(name, x, y, colour, line={"width": width}, hovertext=texts, hoverinfo="text"))
+            numbers += [*([trial.number] * len(places)), None]
+        data.append(line(name, x, y, colour, line={"width": width}, trials=numbers))
     shown = [*(axes[name] for name in order), *([end] if complete else [])]
     shapes = [
         {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"color": MUTED, "width": 1}}
@@ -223,75 +220,55 @@ def slices(facts: StudyFacts, order: Sequence[str]) -> Group | None:
     known = [trial for trial in facts.trials if trial.record.val_accuracy is not None]
     if not axes or not known:
         return None
-    figures: list[Figure] = []
-    for name in order:
-        scale = axes[name]
-        data = []
-        for outcome, trials in by_outcome(known).items():
-            symbol, colour = OUTCOMES[outcome]
-            those = [
-                (scale.place(trial.record.hyperparameters[name]), trial)
-                for trial in trials
-                if name in trial.record.hyperparameters
-            ]
-            placed = [(_jittered(scale, place, trial), trial) for place, trial in those if place is not None]
-            if placed:
-                data.append(
-                    points(
-                        outcome,
-                        [place for place, _ in placed],
-                        [hundred(trial.record.val_accuracy) for _, trial in placed],
-                        symbol,
-                        colour,
-                        hovertext=[about(trial) for _, trial in placed],
-                        hoverinfo="text",
-                        opacity=0.8,
-                    )
-                )
-        data += _marks(facts, name, scale)
-        missing = sum(name not in trial.record.hyperparameters for trial in known)
-        if missing:
-            beside = [trial for trial in known if name not in trial.record.hyperparameters]
-            data.append(
-                points(
-                    "not used",
-                    [-0.16] * missing,
-                    [hundred(trial.record.val_accuracy) for trial in beside],
-                    "line-ew-open",
-                    MUTED,
-                    hovertext=[about(trial) for trial in beside],
-                    hoverinfo="text",
-                )
-            )
-        ticks = scale.ticks(4)
-        if missing:
-            ticks = [(-0.16, "not used"), *ticks]
-        layout = {
-            "xaxis": {
-                "tickvals": [place for place, _ in ticks],
-                "ticktext": [text(label) for _, label in ticks],
-                "range": [-0.26 if missing else -0.06, 1.06],
-            },
-            "yaxis": axis(),
-            "showlegend": False,
-            "margin": {"l": 38, "r": 8, "t": 6, "b": 34},
-        }
-        log = " (log)" if scale.kind == "log" else ""
-        figures.append(Figure(f"slice-{len(figures)}", f"{name}{log}", data, layout, height=210))
+    heights = [100 * (trial.record.val_accuracy or 0.0) for trial in known]
+    low, high = min(heights), max(heights)
+    room = max(0.06 * (high - low), 0.5)
+    y_range = (low - room, high + room)
+    plots = [
+        (f"{name}{' (log)' * (axes[name].kind == 'log')}", _slice(facts, name, axes[name], known, y_range))
+        for name in order
+    ]
     return Group(
         "slices",
         "Slices: accuracy against each hyperparameter",
-        f"{VAL[0].upper()}{VAL[1:]} against one hyperparameter at a time, all others varying with it: green is the "
-        f"{'winner' if facts.report else 'best trial'}, orange trial 0, crosses were stopped early. A search looks "
-        "more often where it found good values, so that a crowd is no proof of a peak"
+        f"{VAL[0].upper()}{VAL[1:]} against one hyperparameter at a time, all others varying with it; rings are the "
+        f"{'winner' if facts.report else 'best trial'} (green) and trial 0 (orange), crosses were stopped early. A "
+        "search looks more often where it found good values, so that a crowd is no proof of a peak"
         + (
             "; trials that do not use a hyperparameter stand at the left of its plot"
             if conditional(facts)
             else ""
         )
         + ".",
-        figures,
+        plots,
     )
+
+
+def _slice(
+    facts: StudyFacts,
+    name: str,
+    scale: Scale,
+    known: Sequence[TrialFacts],
+    y_range: tuple[float, float],
+) -> Markup:
+    """One hyperparameter."""
+    missing = [trial for trial in known if name not in trial.record.hyperparameters]
+    marks = [
+        svg.Point(UNSET, 100 * (one.record.val_accuracy or 0.0), "unused", one.number) for one in missing
+    ]
+    special = {0: "default", facts.winner: "winner"}
+    for trial in known:
+        own = trial.record.hyperparameters
+        place = scale.place(own[name]) if name in own else None
+        if place is not None:
+            height, ring = 100 * (trial.record.val_accuracy or 0.0), special.get(trial.number)
+            at = _jittered(scale, place, trial)
+            marks.append(svg.Point(at, height, trial.record.outcome, trial.number, ring))
+    ticks = scale.ticks(4)
+    if missing:
+        ticks = [(UNSET, "not used"), *ticks]
+    x_range = (UNSET - 0.14 if missing else -0.06, 1.06)
+    return svg.scatter(name, marks, ticks, round_steps(*y_range, 4), x_range, y_range)
 
 
 def _jittered(scale: Scale, place: float, trial: TrialFacts) -> float:
@@ -299,23 +276,6 @@ def _jittered(scale: Scale, place: float, trial: TrialFacts) -> float:
     if scale.kind != "choice":
         return place
     return place + (trial.number * 0.61803398875 % 1.0 - 0.5) * 0.5 / len(scale.choices)
-
-
-def _marks(facts: StudyFacts, name: str, scale: Scale) -> list[dict[str, Any]]:
-    """Rings around the winner and trial 0."""
-    rings = []
-    special = {facts.winner: ("winner" if facts.report else "best", GREEN), 0: ("trial 0", ORANGE)}
-    for trial in facts.trials:
-        own = trial.record.hyperparameters
-        if trial.number in special and name in own and trial.record.val_accuracy is not None:
-            label, colour = special[trial.number]
-            place = scale.place(own[name])
-            if place is not None:
-                at = _jittered(scale, place, trial)
-                ring = points(label, [at], [hundred(trial.record.val_accuracy)], "circle-open", colour)
-                ring["marker"] |= {"size": 14, "line": {"color": colour, "width": 2.5}}
-                rings.append({**ring, "hoverinfo": "skip"})
-    return rings
 
 
 def pairs(facts: StudyFacts, order: Sequence[str]) -> list[tuple[str, str]]:
@@ -337,7 +297,7 @@ def with_both(facts: StudyFacts, a: str, b: str) -> list[TrialFacts]:
 def contours(facts: StudyFacts, order: Sequence[str]) -> Group | None:
     """Accuracy over pairs of hyperparameters, smoothed."""
     axes = space_scales(facts)
-    figures: list[Figure] = []
+    figures: list[tuple[str, Markup]] = []
     for a, b in pairs(facts, order):
         trials = with_both(facts, a, b)
         x = [axes[a].place(trial.record.hyperparameters[a]) or 0.0 for trial in trials]
@@ -363,7 +323,7 @@ def contours(facts: StudyFacts, order: Sequence[str]) -> Group | None:
             },
             points("trials", x, z, "circle", INK) | {"y": y},
         ]
-        data[1] |= {"hovertext": [about(trial) for trial in trials], "hoverinfo": "text"}
+        data[1]["trials"] = [trial.number for trial in trials]
         data[1]["marker"] = {"size": 7, "color": z, "colorscale": SCALE, "cmin": low, "cmax": shared["zmax"]}
         data[1]["marker"]["line"] = {"color": INK, "width": 1}
         layout = {
@@ -372,7 +332,8 @@ def contours(facts: StudyFacts, order: Sequence[str]) -> Group | None:
             "showlegend": False,
             "margin": {"l": 58, "r": 8, "t": 6, "b": 44},
         }
-        figures.append(Figure(f"contour-{len(figures)}", f"{a} and {b}", data, layout, height=330))
+        figure = Figure(f"contour-{len(figures)}", f"{a} and {b}", data, layout, height=330)
+        figures.append((figure.title, figure.box()))
     if not figures:
         return None
     return Group(
@@ -386,11 +347,12 @@ def contours(facts: StudyFacts, order: Sequence[str]) -> Group | None:
 
 
 def _scale_axis(scale: Scale) -> dict[str, Any]:
-    ticks = scale.ticks(4)
+    ticks = scale.ticks(3)
     return axis(
         text(scale.name) + (" (log)" if scale.kind == "log" else ""),
         tickvals=[place for place, _ in ticks],
         ticktext=[text(label) for _, label in ticks],
         range=[-0.04, 1.04],
+        tickangle=0,
         showgrid=False,
     )

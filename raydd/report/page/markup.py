@@ -89,12 +89,12 @@ def table(
     body = [tag("tr", *(_cell(cell, number) for cell, number in zip(row, numbers))) for row in rows]
     inner = tag(
         "table",
-        tag("caption", caption) if caption else None,
         tag("thead", tag("tr", *head)),
         tag("tbody", *body),
         class_="sortable" if sortable else None,
     )
-    return tag("div", inner, class_="wide", tabindex="0", role="region", aria_label=caption or "table")
+    box = tag("div", inner, class_="wide", tabindex="0", role="region", aria_label=caption or "table")
+    return join([box, tag("p", caption, class_="caption") if caption else None])
 
 
 def _cell(cell: Any, number: bool) -> Markup:

@@ -31,7 +31,11 @@ NAMES = (
         "correlation",
         "cost",
     ),
-    *("results-hard", "results-soft", "best-of-n", "search-curves"),
+    *(
+        f"{name}-{labels}"
+        for name in ("results", "best-of-n", "search-curves")
+        for labels in ("hard", "soft")
+    ),
 )
 
 # Okabe and Ito's palette, which colour-blind people can tell apart.
@@ -114,14 +118,16 @@ def of_study(facts: StudyFacts, importances: list[Importance]) -> dict[str, byte
 
 
 def of_comparison(studies: Sequence[StudyFacts]) -> dict[str, bytes]:
-    """PNGs by name: the searches' costs; a figure of results for each kind of labels."""
+    """PNGs by name: results, and what searches cost, each kind of labels by itself."""
     unit = comparison.hours_unit(studies)
-    drawn: dict[str, bytes | None] = {
-        "best-of-n": _cost_curves(studies, unit, "expected best validation accuracy (%)", expected=True),
-        "search-curves": _cost_curves(studies, unit, "best validation accuracy so far (%)", expected=False),
-    }
-    for labels, those in comparison.by_regime(studies).items():
-        drawn[f"results-{labels}"] = results(those)
+    drawn: dict[str, bytes | None] = {}
+    for labels, those in comparison.by_labels(studies).items():
+        confirmed = [one for one in those if one.report is not None]
+        drawn |= {
+            f"results-{labels}": results(confirmed) if confirmed else None,
+            f"best-of-n-{labels}": _cost_curves(those, unit, expected=True),
+            f"search-curves-{labels}": _cost_curves(those, unit, expected=False),
+        }
     return {name: content for name, content in drawn.items() if content is not None}
 
 
@@ -144,7 +150,7 @@ def results(studies: Sequence[StudyFacts]) -> bytes:
         return finished(figure)
 
 
-def _cost_curves(studies: Sequence[StudyFacts], unit: str, label: str, *, expected: bool) -> bytes | None:
+def _cost_curves(studies: Sequence[StudyFacts], unit: str, *, expected: bool) -> bytes | None:
     """See `compared_figures.best_of_n` and `search_curves`."""
     found = [(one, best_of.trial_values(one)) for one in studies]
     if not any(pairs for _, pairs in found):
@@ -167,6 +173,7 @@ def _cost_curves(studies: Sequence[StudyFacts], unit: str, label: str, *, expect
                 x = [comparison.hours(one, seconds, unit) for seconds, _ in curve]
                 axes.step(x, [100 * best for _, best in curve], where="post", label=one.name, **look)
         axes.set_xlim(left=0)
+        label = "expected best of n, validation (%)" if expected else "best validation accuracy so far (%)"
         axes.set(xlabel=unit, ylabel=label)
         _legend(axes)
         return finished(figure)

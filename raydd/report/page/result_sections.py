@@ -43,6 +43,7 @@ def headline(study: StudyFacts) -> Markup:
             tag("p", "Winner: ", tag("strong", _name(report)), setting(report["winner"]["hyperparameters"])),
             verdicts(report),
             *(tag("p", one, class_="notice") for one in confirmation.cautions(report)),
+            hard_labels(winner),
             tag(
                 "p",
                 f"Search estimate of trial {estimate['trial']}: {wording.percent(estimate['val_accuracy'])} % on "
@@ -50,6 +51,19 @@ def headline(study: StudyFacts) -> Markup:
                 class_="estimate",
             ),
         ]
+    )
+
+
+def hard_labels(winner: Mapping[str, Any]) -> Markup | None:
+    """What the pixels of a soft-label set are worth by themselves, and whose labels they had."""
+    hard, teacher = winner.get("hard"), winner.get("teacher")
+    if not hard or not teacher:
+        return None
+    return tag(
+        "p",
+        f"The same pixels with hard labels: {wording.percent(hard['mean'])} % [{wording.percent(hard['low'])}, "
+        f"{wording.percent(hard['high'])}]. Soft labels tell what their teacher knows ({teacher['net']}, "
+        f"{wording.percent(teacher['test_accuracy'])} % on the same data), and are not to be ranked with hard ones.",
     )
 
 
@@ -219,7 +233,7 @@ def trial_table(study: StudyFacts) -> Markup | None:
             [
                 (wording.NOTHING if trial.rank is None else trial.rank, trial.rank),
                 record.number,
-                _outcome(record),
+                _outcome(study, record),
                 (wording.percent(record.val_accuracy), record.val_accuracy),
                 (wording.percent(record.val_accuracy_std), record.val_accuracy_std),
                 (wording.percent(record.initial_accuracy), record.initial_accuracy),
@@ -244,5 +258,7 @@ def _numeric(study: StudyFacts, name: str) -> bool:
     return all(isinstance(value, int | float) for value in values if value is not None)
 
 
-def _outcome(record: TrialRecord) -> Any:
-    return tag("span", record.outcome, title=record.why) if record.why else record.outcome
+def _outcome(study: StudyFacts, record: TrialRecord) -> Any:
+    chosen = study.report is not None and record.number == study.winner
+    shown = f"{record.outcome}, winner" if chosen else record.outcome
+    return tag("span", shown, title=record.why) if record.why else shown

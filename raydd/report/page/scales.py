@@ -26,6 +26,7 @@ class Scale:
         kind: `log`, `linear` or `choice`.
         low, high: ends of the axis, for numbers.
         choices: for categories, in order, as text.
+        whole: whether all values are whole numbers.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Scale:
     low: float = 0.0
     high: float = 1.0
     choices: tuple[str, ...] = ()
+    whole: bool = False
 
     def place(self, value: Any) -> float | None:
         """Where `value` lies, 0 and 1 being the ends; None where it lies nowhere on this axis."""
@@ -61,7 +63,9 @@ class Scale:
         if self.low == self.high:
             return [(0.5, number(self.low))]
         values = _decades(self.low, self.high, most) if self.kind == "log" else []
-        values = values or _steps(self.low, self.high, most)
+        values = values or round_steps(self.low, self.high, most)
+        if self.whole:
+            values = [value for value in values if value == round(value)] or [self.low, self.high]
         return [(place, number(value)) for value in values if (place := self.place(value)) is not None]
 
 
@@ -81,7 +85,7 @@ def _decades(low: float, high: float, most: int) -> list[float]:
     return inside if len(inside) >= 2 else []
 
 
-def _steps(low: float, high: float, most: int) -> list[float]:
+def round_steps(low: float, high: float, most: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten from `low` to `high`."""
     raw = (high - low) / most
     size = 10.0 ** math.floor(math.log10(raw))
@@ -123,7 +127,7 @@ def scale(name: str, values: Iterable[Any], distribution: BaseDistribution | Non
     low, high = min(numbers), max(numbers)
     whole = all(isinstance(value, int) for value in values)
     log = bool(getattr(distribution, "log", not whole and low > 0.0 and high / low >= WIDE))
-    return Scale(name, "log" if log and low > 0.0 else "linear", low, high)
+    return Scale(name, "log" if log and low > 0.0 else "linear", low, high, whole=whole)
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from raydd.report.page import result_sections, study_sections
 from raydd.report.page.document import Document
+from raydd.report.page.figure import about
 
 if TYPE_CHECKING:
     from raydd.report.page.facts import StudyFacts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 def document(study: StudyFacts, importances: list[Importance]) -> Document:
     """The page; sections that have nothing to say are left out."""
     page = Document(f"Study {study.name}", subtitle(study), written(study.versions))
+    page.trials = {trial.number: about(trial) for trial in study.trials}
     for key, title, content in (
         ("result", "Result", result_sections.headline(study)),
         ("images", "Distilled images", result_sections.images(study)),

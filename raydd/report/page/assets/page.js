@@ -18,6 +18,7 @@
     theme.scale = theme.bins.map(function (colour, index) { return [index / (theme.bins.length - 1), colour]; });
     theme.bins.forEach(function (colour, index) { theme["bin" + index] = colour; });
   });
+  var trials = JSON.parse(document.getElementById("trial-texts").textContent);
   var darkness = window.matchMedia("(prefers-color-scheme: dark)");
   var printing = false;
 
@@ -29,7 +30,7 @@
     }
     if (Array.isArray(value)) {
       var first = value[0];
-      if (typeof first === "number" || first === null) { return value; }
+      if (typeof first === "number" || first === null || (typeof first === "string" && first.charAt(0) !== "@")) { return value; }
       return value.map(function (item) { return coloured(item, colours); });
     }
     if (value && typeof value === "object") {
@@ -43,7 +44,7 @@
   function template(colours) {
     var axis = {
       gridcolor: colours.grid, linecolor: colours.faint, zeroline: false, zerolinecolor: colours.faint,
-      ticks: "outside", ticklen: 4, tickcolor: colours.faint, automargin: true, title: { standoff: 8 }
+      ticks: "outside", ticklen: 4, tickcolor: colours.faint, title: { standoff: 8 }
     };
     return {
       layout: {
@@ -69,6 +70,13 @@
     layout.template = template(colours);
     if (layout.showlegend === undefined) { layout.showlegend = figure.data.length > 1; }
     if (!layout.showlegend && !layout.margin) { layout.margin = { l: 52, r: 14, t: 14, b: 44 }; }
+    figure.data.forEach(function (trace) {
+      if (trace.trials) {
+        trace.hovertext = trace.trials.map(function (number) { return number === null ? "" : trials[number]; });
+        trace.hoverinfo = "text";
+        delete trace.trials;
+      }
+    });
     return Plotly.react(box, coloured(figure.data, colours), layout, CONFIG);
   }
 
@@ -90,6 +98,23 @@
   darkness.addEventListener("change", redraw);
   window.addEventListener("beforeprint", function () { printing = true; if (darkness.matches) { redraw(); } });
   window.addEventListener("afterprint", function () { printing = false; if (darkness.matches) { redraw(); } });
+
+  // What is told of a trial in the small plots, which plotly does not draw.
+  var tip = document.createElement("div");
+  tip.id = "tip";
+  tip.hidden = true;
+  document.body.appendChild(tip);
+  document.addEventListener("mouseover", function (event) {
+    var number = event.target.dataset && event.target.dataset.t;
+    tip.hidden = number === undefined || !(number in trials);
+    if (!tip.hidden) {
+      tip.innerHTML = trials[number];
+      var place = event.target.getBoundingClientRect();
+      var left = Math.min(place.right + 8, document.documentElement.clientWidth - tip.offsetWidth - 8);
+      tip.style.left = Math.max(8, left) + window.scrollX + "px";
+      tip.style.top = place.bottom + 6 + window.scrollY + "px";
+    }
+  });
 
   function key(row, column) {
     var cell = row.cells[column];
