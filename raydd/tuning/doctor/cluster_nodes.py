@@ -35,8 +35,9 @@ def ray_works(home: Path, address: str | None) -> Iterator[Check]:
     with cluster.session(config.resources) as ray:
         nodes = cluster.nodes(ray)
         total = ray.cluster_resources()
+        count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
         size = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
-        yield Check("ray", OK, f"{ray.__version__}: {where} with {len(nodes)} nodes, {size}")
+        yield Check("ray", OK, f"{ray.__version__}: {where} with {count}, {size}")
         try:
             room = cluster.slots(ray, config.resources)
             yield Check("ray trials", OK, f"{room} trials of one CPU fit at once")
