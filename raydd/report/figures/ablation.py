@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from raydd import wording
 from raydd.errors import StudyError
+from raydd.evaluation import statistics
+from raydd.evaluation.statistics import Difference
 from raydd.report.figures import style
-from raydd.report.figures.captions import about, methods, replicates
+from raydd.report.figures.captions import about, methods, replicates, values
 from raydd.report.figures.choice import Choice
 from raydd.report.figures.settings import Setting, settings_of, swept, value_of
 from raydd.tuning.studies import Study
 
 TERMS = ("lambda_cc", "lambda_cm")
-ON = {(False, False): "{base}", (True, False): "+ L_CC", (False, True): "+ L_CM", (True, True): "+ both"}
+ON = {
+    (False, False): "{base}",
+    (True, False): r"+ $L_{{CC}}$",
+    (False, True): r"+ $L_{{CM}}$",
+    (True, True): "+ both",
+}
 
 
 def ablation(study: Study, choice: Choice) -> dict[str, Setting]:
@@ -28,11 +35,11 @@ def ablation(study: Study, choice: Choice) -> dict[str, Setting]:
     """
     settings = settings_of(study, choice)
     for term in TERMS:
-        values = swept(study, settings, term)
-        if len(values) != 2 or values[0] != 0:
+        swept_over = swept(study, settings, term)
+        if len(swept_over) != 2 or swept_over[0] != 0:
             raise StudyError(
-                f"study {study.name!r} has run {term} at {', '.join(map(wording.value, values))}; an ablation needs "
-                f"0 and one weight above it, as `--grid {term}=0,{wording.value(values[-1] or 0.01)}` gives"
+                f"study {study.name!r} has run {term} at {', '.join(map(wording.value, swept_over))}; an ablation "
+                f"needs 0 and one weight above it, as `--grid {term}=0,{wording.value(swept_over[-1] or 0.01)}` gives"
             )
     base = str(value_of(study, settings[0], "base") or "dm").upper()
     kept = {term: set(study.config.search.grid[term]) for term in TERMS if term in study.config.search.grid}
@@ -47,32 +54,56 @@ def ablation(study: Study, choice: Choice) -> dict[str, Setting]:
     return found
 
 
+def differences(found: Mapping[str, Setting]) -> dict[str, tuple[Difference, float]]:
+    """What each is better than the base by, paired by replicate, and p after Holm's correction; of those with pairs."""
+    base = next(iter(found.values()))
+    pairs = {}
+    for name, one in list(found.items())[1:]:
+        shared = [which for which in one.replicates if which in base.replicates]
+        if len(shared) > 1:
+            values = [
+                [each.accuracies[each.replicates.index(which)] for which in shared] for each in (one, base)
+            ]
+            pairs[name] = statistics.paired(*values)
+    adjusted = statistics.holm([difference.p for difference in pairs.values()])
+    return {name: (difference, p) for (name, difference), p in zip(pairs.items(), adjusted)}
+
+
 def draw_ablation(studies: Sequence[Study], choice: Choice) -> Any:
-    """Bars over the base, each term and both, with every replicate as a dot."""
+    """The base, each term and both, with every replicate as a dot, and what is better than the base."""
     (study,) = choice.one(studies)
     found = ablation(study, choice)
+    compared = differences(found)
     with style.styled() as pyplot:
-        figure, (axis,) = style.panels(pyplot, width=4.4)
-        lowest = min(min(one.accuracies) for one in found.values())
-        highest = max(max(one.accuracies) for one in found.values())
-        for place, (one, colour) in enumerate(zip(found.values(), style.colours(len(found)))):
+        figure, (axis,) = style.panels(pyplot, width=5.2)
+        ticks = []
+        for place, ((name, one), colour) in enumerate(zip(found.items(), style.colours(len(found)))):
             many = len(one.accuracies)
-            shifts = np.linspace(-0.16, 0.16, many) if many > 1 else np.zeros(1)
-            axis.plot(place + shifts, one.accuracies, "o", color=colour, alpha=0.45, markersize=4, mew=0)
+            shifts = np.linspace(-0.3, -0.12, many) if many > 1 else np.zeros(1)
+            axis.plot(place + shifts, one.accuracies, "o", color=colour, alpha=0.5, markersize=4, mew=0)
             error = [[one.mean - one.low], [one.high - one.mean]] if math.isfinite(one.low) else None
             axis.errorbar(place, one.mean, yerr=error, color=colour, marker="D", capsize=4, markersize=6)
             axis.annotate(
                 wording.percent(one.mean),
                 (place, one.mean),
-                xytext=(12, 0),
+                xytext=(9, 0),
                 textcoords="offset points",
                 va="center",
-                fontsize=8,
+                fontsize=8.5,
             )
-        room = 0.15 * max(highest - lowest, 0.005)
-        axis.set_ylim(lowest - room, highest + room)
-        axis.set_xlim(-0.5, len(found) - 0.3)
-        axis.set_xticks(range(len(found)), list(found))
+            ticks.append(name)
+            if name in compared:
+                difference, p = compared[name]
+                resolved = p < 0.05 and not difference.low <= 0.0 <= difference.high
+                ends = f"[{wording.points(difference.low)}, {wording.points(difference.high)}]"
+                said = f"{wording.points(difference.mean)} {ends}"
+                ticks[-1] += f"\n{said}\n{'resolved' if resolved else 'not resolved'}"
+        low, high = style.span(
+            [end for one in found.values() for end in (one.low, one.high, *one.accuracies)]
+        )
+        axis.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+        axis.set_xlim(-0.5, len(found) - 0.4)
+        axis.set_xticks(range(len(found)), ticks, fontsize=7.5)
         style.percent(axis.yaxis)
         axis.set_ylabel(style.SEARCH_ESTIMATE)
         axis.grid(axis="y")
@@ -81,7 +112,7 @@ def draw_ablation(studies: Sequence[Study], choice: Choice) -> Any:
         style.caption(
             figure,
             f"{methods(studies)}: what each term adds",
-            f"{about(studies)}; {wording.hyperparameters(weights)} where a term is on; dots are replicates, "
-            f"diamonds their mean; {replicates(counts, 'of each')}.",
+            f"{about(studies)}; {values(weights)} where a term is on; dots are replicates, diamonds their mean; "
+            f"{replicates(counts, 'of each')}; below: paired difference with the base in points (Holm).",
         )
     return figure

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raydd import registry
+from raydd import registry, wording
 from raydd.tuning.studies import Study
 
 
 def label(name: str) -> str:
-    """A hyperparameter on an axis."""
-    return {"rho": "ρ", "k": "K", "beta": "β"}.get(name, name)
+    r"""A hyperparameter as papers print it: `lambda_cc` is `$\lambda_{\mathrm{cc}}$`."""
+    greek, _, index = name.partition("_")
+    if name in ("k", "rho", "beta"):
+        return {"k": "$K$", "rho": r"$\rho$", "beta": r"$\beta$"}[name]
+    return rf"$\lambda_{{\mathrm{{{index}}}}}$" if greek == "lambda" and index else name
+
+
+def values(chosen: Mapping[str, Any]) -> str:
+    """Hyperparameters in a caption, where long names are broken over lines better than symbols are."""
+    return ", ".join(f"{name} = {wording.value(value)}" for name, value in chosen.items())
 
 
 def about(studies: Sequence[Study]) -> str:

@@ -17,6 +17,11 @@ from raydd.report.figures.choice import Choice
 from raydd.report.figures.settings import Setting, alone, settings_of, swept, value_of
 from raydd.tuning.studies import Study
 
+NAMES = {
+    False: r"decoupled: $\lambda_{\mathrm{mean}}$ held",
+    True: "coupled: one weight for mean and variance",
+}
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -72,7 +77,11 @@ def weight_curves(studies: Sequence[Study], choice: Choice) -> list[Curve]:
             swept(study, own, x)  # refuses what was not swept
             kept = set(swept(study, own, x))
             own = [one for one in own if value_of(study, one, x) in kept]
-            name = "coupled: one weight for mean and variance" if coupled else "decoupled: lambda_mean held"
+            name = (
+                "coupled: one weight for mean and variance"
+                if coupled
+                else r"decoupled: $\lambda_{\mathrm{mean}}$ held"
+            )
             curves.append(curve(study, own, x, name))
     return curves
 
@@ -132,7 +141,7 @@ def draw_weight_curves(studies: Sequence[Study], choice: Choice) -> Any:
     counts = np.concatenate([one.n for one in curves])
     return draw_curves(
         curves,
-        "weight of the variances (lambda_var; coupled: lambda_mean too)",
+        r"weight of the variances ($\lambda_{\mathrm{var}}$; coupled: $\lambda_{\mathrm{mean}}$ too)",
         f"{methods(studies)}: one weight or two",
         f"{about(studies)}; {replicates(counts, 'at each point')}.",
     )

@@ -59,8 +59,7 @@ def draw_heat_map(studies: Sequence[Study], choice: Choice) -> Any:
     """A heat map for each study, with the values in it."""
     x, y = choice.needed("x"), choice.needed("y")
     maps = [heat_map(study, x, y, choice) for study in studies]
-    known = np.concatenate([found.mean[np.isfinite(found.mean)] for found in maps])
-    low, high = float(known.min()), float(known.max())
+    low, high = style.span(np.concatenate([found.mean.flatten() for found in maps]).tolist())
     with style.styled() as pyplot:
         across = sum(max(3, len(found.x)) for found in maps)
         height = 1.6 + 0.5 * max(len(found.y) for found in maps)
@@ -72,11 +71,11 @@ def draw_heat_map(studies: Sequence[Study], choice: Choice) -> Any:
                 aspect="auto",
                 cmap=style.HEAT,
                 vmin=low,
-                vmax=max(high, low + 1e-6),
+                vmax=high,
             )
             for row, column in np.ndindex(found.mean.shape):
                 if np.isfinite(found.mean[row, column]):
-                    dark = found.mean[row, column] < (low + high) / 2
+                    dark = luminance(image.cmap(image.norm(found.mean[row, column]))) < 0.5
                     half = found.half[row, column]
                     text = wording.percent(float(found.mean[row, column]))
                     text += f"\n±{100 * half:.1f}" if np.isfinite(half) else ""
@@ -93,8 +92,16 @@ def draw_heat_map(studies: Sequence[Study], choice: Choice) -> Any:
         bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02)
         style.percent(bar.ax.yaxis)
         bar.outline.set_visible(False)
-        bar.set_label("validation accuracy")
+        bar.set_label("validation accuracy, %")
         counts = np.concatenate([found.n[found.n > 0] for found in maps])
         title = f"{methods(studies)}: accuracy over {label(x)} and {label(y)}"
         style.caption(figure, title, f"{about(studies)}; {replicates(counts, 'in each cell')}.")
     return figure
+
+
+def luminance(colour: tuple[float, ...]) -> float:
+    """How light a colour (red, green, blue, ...) is, in [0, 1]: what decides between black and white text on it."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]
+    )
+    return float((0.2126 * red + 0.7152 * green + 0.0722 * blue) ** (1 / 2.4))

@@ -112,7 +112,7 @@ def draw_strips(studies: Sequence[Study], choice: Choice) -> Any:
         style.caption(
             figure,
             f"{methods(studies)}: distilled images along {label(x)}",
-            f"{about(studies)}; the first image of each class; right: {style.SEARCH_ESTIMATE}.",
+            f"{about(studies)}; the first image of each class; right: validation accuracy (search estimate).",
         )
     return figure
 

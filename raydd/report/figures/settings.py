@@ -24,6 +24,7 @@ class Setting:
         accuracies: validation accuracies, fractions, by trial number.
         mean, low, high: over replicates, with the 95 % t-interval, NaN for one.
         numbers: of the trials.
+        replicates: which each of them is; equal ones of two settings have one seed.
     """
 
     values: Mapping[str, Any]
@@ -32,6 +33,7 @@ class Setting:
     low: float
     high: float
     numbers: tuple[int, ...]
+    replicates: tuple[int, ...]
 
 
 def settings_of(study: Study, choice: Choice) -> list[Setting]:
@@ -45,14 +47,15 @@ def settings_of(study: Study, choice: Choice) -> list[Setting]:
         if not choice.replicates or record.replicate in choice.replicates:
             grouped.setdefault(wording.hyperparameters(record.values), []).append(record)
     if not grouped:
-        which = f" in replicate {', '.join(map(str, choice.replicates))}" if choice.replicates else ""
-        raise StudyError(f"study {study.name!r} has no complete trial{which}: there is nothing to draw")
+        chosen = f" in replicate {', '.join(map(str, choice.replicates))}" if choice.replicates else ""
+        raise StudyError(f"study {study.name!r} has no complete trial{chosen}: there is nothing to draw")
     found = []
     for records in grouped.values():
         accuracies = tuple(float(record.val_accuracy or 0.0) for record in records)
         over = statistics.interval(accuracies)
         numbers = tuple(record.number for record in records)
-        found.append(Setting(records[0].values, accuracies, over.mean, over.low, over.high, numbers))
+        which = tuple(record.replicate for record in records)
+        found.append(Setting(records[0].values, accuracies, over.mean, over.low, over.high, numbers, which))
     return found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ CLASSES = (
 
 HEAT = "cividis"  # even in lightness, and alike to people with any kind of colour vision
 GREY = "#666666"
-SEARCH_ESTIMATE = "validation accuracy (search estimate)"
+SEARCH_ESTIMATE = "validation accuracy, %\n(search estimate)"
+LEAST_SPAN = 0.01
+"""Fractions that colours or an axis span at the least: a tenth of a point must not look like a difference."""
 
 RC = {
     "font.size": 9.0,
@@ -75,17 +78,34 @@ def panels(
 
 
 def percent(axis: Any) -> None:
-    """Let an axis of fractions show percent."""
-    from matplotlib.ticker import PercentFormatter
+    """Let an axis of fractions show percent, all ticks with one decimal or none with any."""
+    from matplotlib.ticker import Formatter, MaxNLocator
 
-    axis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=None))
+    class Percent(Formatter):
+        def __call__(self, fraction: float, pos: int | None = None) -> str:
+            return f"{100 * fraction:.1f}"
+
+        def format_ticks(self, values: Sequence[float]) -> list[str]:
+            whole = all(abs(100 * value - round(100 * value)) < 1e-6 for value in values)
+            return [f"{100 * value:.{0 if whole else 1}f}" for value in values]
+
+    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], min_n_ticks=3))
+    axis.set_major_formatter(Percent())
+
+
+def span(values: Iterable[float]) -> tuple[float, float]:
+    """Lowest and highest of fractions, apart by `LEAST_SPAN` at the least; NaN is passed over."""
+    known = [value for value in values if math.isfinite(value)]
+    low, high = min(known), max(known)
+    more = max(0.0, LEAST_SPAN - (high - low)) / 2
+    return low - more, high + more
 
 
 def caption(figure: Any, title: str, said: str) -> None:
     """The title of a figure, and in grey below it what its marks mean: n, intervals, which data."""
     import textwrap
 
-    letters = int(figure.get_figwidth() * 15.5)
+    letters = int(figure.get_figwidth() * 17.5)
     lines = textwrap.wrap(said, letters)
     figure.suptitle(title, fontsize=10.5, fontweight="bold", x=0.02, ha="left")
     figure.supxlabel("\n".join(lines), fontsize=7.5, color=GREY, x=0.02, ha="left")
