@@ -141,6 +141,12 @@ class Chaos:
         rows = self.study.history(number)
         return int(rows[-1]["iteration"]) if rows else -1
 
+    def has_reported(self, number: int) -> bool:
+        """Whether the newest attempt of trial `number` has got farther than it began."""
+        trial = self.study.trial_files(number)
+        begun = trial.begun(trial.attempts()[-1])
+        return bool(begun) and any(found.iteration > begun["iteration"] for found in trial.checkpoints())
+
     def reached(self, number: int, share: float) -> bool:
         """Whether trial `number` has reported that so much of it is done, or nobody works on it any more."""
         return not self.alive() or self.reported(number) >= share * self.iterations
