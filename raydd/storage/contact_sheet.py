@@ -58,7 +58,7 @@ def contact_sheet(title: str, previews: Sequence[tuple[str, Path]]) -> bytes:
             left += column + MARGIN
         top += height + line + MARGIN
     buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", optimize=True)
+    sheet.save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -46,13 +46,19 @@ class Synchronised:
 
 
 def synchronise(
-    study: Study, *, uri: str | None = None, said: Callable[[str], None] = lambda line: None
+    study: Study,
+    *,
+    uri: str | None = None,
+    trials: bool = True,
+    said: Callable[[str], None] = lambda line: None,
 ) -> Synchronised:
     """Write what a tracking store lacks of a study; what it has stays as it is, so it may be done again.
 
     Args:
         study: on disk; no driver may be at work on it.
         uri: of the store; None is the study's own. Another one gets a copy, and the study goes on in its own.
+        trials: whether the trials' runs are looked at; False brings what is the study's own, such as a report that was
+            written since.
         said: told a line now and then.
 
     Raises:
@@ -61,12 +67,12 @@ def synchronise(
     """
     study.lock()
     try:
-        return _write(study, uri, said)
+        return _write(study, uri, trials, said)
     finally:
         study.unlock()
 
 
-def _write(study: Study, uri: str | None, said: Callable[[str], None]) -> Synchronised:
+def _write(study: Study, uri: str | None, trials: bool, said: Callable[[str], None]) -> Synchronised:
     config = study.config
     if study.journal.exists():
         write_missing_ends(study, open_optuna(study.journal, study.name).get_trials(deepcopy=False))
@@ -88,14 +94,15 @@ def _write(study: Study, uri: str | None, said: Callable[[str], None]) -> Synchr
             _wait(tracker)
             said(f"trial {number} of {count}")
 
-        replay(study, tracker, parent, still_open=True, wrote=wrote)
+        if trials:
+            replay(study, tracker, parent, still_open=True, wrote=wrote)
         show_end(tracker, study, parent)
         tracker.close_study(_status(study), _ended(study))
         _wait(tracker)
     finally:
         tracker.close(0)
     links = tracker.links()
-    if uri is None:
+    if uri is None and trials:
         whole = not tracker.problems and study.report() is not None
         files.write_json(study.folder / "tracking.json", {**links, "whole": whole})
     _refused(own, tracker)

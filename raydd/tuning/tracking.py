@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import tempfile
+import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -260,11 +261,9 @@ class Tracker:
         arguments = (number, dict(params), dict(tags), description, begun, goes_on)
         self._outbox.put(number, lambda: self._runs.open_trial(*arguments))
 
-    def log_trial(
-        self, number: int, metrics: Mapping[str, float], step: int, time: int | None = None
-    ) -> None:
+    def log_trial(self, number: int, metrics: Mapping[str, float], step: int) -> None:
         """Log one report at `step` (iterations). NaN is kept, infinities are left out."""
-        self.log_reports(number, [(metrics, step, time or now())])
+        self.log_reports(number, [(metrics, step, now())])
 
     def log_reports(self, number: int, reports: Iterable[tuple[Mapping[str, float], int, int]]) -> None:
         """Log reports, each with its step (iterations) and time (milliseconds since 1970)."""
@@ -326,7 +325,9 @@ class Tracker:
         """Let somebody else send the files of trials from now on; None ends that, and waits a while for the last."""
         if carrier is None:
             self._outbox.put(STUDY, self._runs.artifacts.settle_all)
-            self._outbox.flush(CARRIED_SECONDS)
+            end = time.monotonic() + CARRIED_SECONDS
+            while not self._outbox.flush(0.2) and time.monotonic() < end and not self.away:
+                pass
         self._runs.artifacts.carrier = carrier
 
     def close_study(self, status: str = "FINISHED", ended: int | None = None) -> None:

@@ -2,12 +2,14 @@
 
 import datetime
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from raydd import files
 from raydd.storage.preview import png
+from raydd.tuning import synchronise
 from raydd.tuning.course import SHEET
 from raydd.tuning.tracking import Tracker
 
@@ -127,6 +129,12 @@ def test_a_copy_of_a_confirmed_study_has_its_headline_and_its_report_and_leaves_
     )
     assert {"confirm/report.json", "report/report.html"} <= set(paths(client, parent.info.run_id))
     assert study.links() == links
+
+    files.write_text(study.folder / "report" / "report.html", "<html>of later</html>")
+    done = synchronise(study, uri=copy, trials=False)
+    assert (done.points, done.uploaded, done.run_id) == (0, 1, parent.info.run_id)
+    found = client.download_artifacts(parent.info.run_id, "report/report.html")
+    assert Path(found).read_text() == "<html>of later</html>"
 
 
 @pytest.mark.integration
