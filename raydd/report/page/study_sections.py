@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from raydd import wording
-from raydd.report.page import cost, figures_search, figures_space, rungs
+from raydd.report.page import cost, figures_course, figures_search, figures_slices, figures_space, rungs
 from raydd.report.page import importance as importances
 from raydd.report.page.markup import Markup, facts, join, table, tag
 
@@ -36,17 +36,17 @@ def space(study: StudyFacts, found: list[Importance]) -> Markup | None:
         f"No importance: that needs at least {importances.FEWEST} complete trials that differ, and there "
         f"{'is one' if len(study.complete) == 1 else f'are {len(study.complete)}'}."
     )
-    contours = figures_space.contours(study, order)
+    contours = figures_slices.contours(study, order)
     without = (
         "No contours: they need two hyperparameters that are numbers, and at least "
-        f"{figures_space.FEWEST} complete trials that have both."
+        f"{figures_slices.FEWEST} complete trials that have both."
     )
     parts = [
         bars.markup() if bars else tag("p", missing),
         _renamed(study, found),
         *(
             one.markup()
-            for one in (figures_space.parallel(study, order), figures_space.slices(study, order))
+            for one in (figures_space.parallel(study, order), figures_slices.slices(study, order))
             if one
         ),
         contours.markup() if contours else tag("p", without),
@@ -94,7 +94,7 @@ def early_stopping(study: StudyFacts) -> Markup | None:
                 wording.NOTHING if known is None else _correlation(known),
             ]
         )
-    survivors, tells = figures_search.rung_survival(study), figures_search.correlation(study)
+    survivors, tells = figures_course.rung_survival(study), figures_course.correlation(study)
     return join(
         [
             table(
@@ -143,7 +143,7 @@ def costs(study: StudyFacts) -> Markup:
         ("saved by stopping early", saved if spent.saved else "nothing"),
         ("share of evaluations", share),
     ]
-    bars = figures_search.trial_cost(study)
+    bars = figures_course.trial_cost(study)
     note = (
         "Hours are wall time times what a trial takes, added up over all attempts and distillations. What evaluations "
         "take in the search is estimated from the times of reports; in the confirmation it is measured. Training of "

@@ -8,7 +8,16 @@ import plotly.graph_objects
 import pytest
 
 from raydd import files
-from raydd.report.page import facts, figures_result, figures_search, figures_space, study_page, write_report
+from raydd.report.page import (
+    facts,
+    figures_course,
+    figures_result,
+    figures_search,
+    figures_slices,
+    figures_space,
+    study_page,
+    write_report,
+)
 from raydd.report.page.importance import importances
 from raydd.report.page.pngs import NAMES
 from raydd.tuning.studies import Study
@@ -116,9 +125,9 @@ def test_plotly_is_embedded_once_and_what_it_draws_is_valid(first, page):
     figures = [
         figures_search.history(read),
         figures_search.curves(read),
-        figures_search.rung_survival(read),
-        figures_search.correlation(read),
-        figures_search.trial_cost(read),
+        figures_course.rung_survival(read),
+        figures_course.correlation(read),
+        figures_course.trial_cost(read),
         figures_space.importance(read, found),
         figures_space.parallel(read, order),
         figures_result.arms(read.report),
@@ -162,7 +171,7 @@ def test_trials_without_a_conditional_hyperparameter_are_shown_as_such(first):
     order = list(figures_space.space_scales(read))
     without = sum("jitter_std" not in trial.record.hyperparameters for trial in read.trials)
     assert 0 < without < 40
-    plots = dict(figures_space.slices(read, order).plots)
+    plots = dict(figures_slices.slices(read, order).plots)
     plot = plots["jitter_std (log)"]
     assert plot.count('class="unused"') == without
     assert plot.count("data-t=") == 40

@@ -70,6 +70,8 @@
     layout.template = template(colours);
     if (layout.showlegend === undefined) { layout.showlegend = figure.data.length > 1; }
     if (!layout.showlegend && !layout.margin) { layout.margin = { l: 52, r: 14, t: 14, b: 44 }; }
+    // Paper has the width of an A4 page's text; on a screen a plot is as wide as its box.
+    if (printing) { layout.width = box.closest(".small-multiples") ? 220 : 670; } else { layout.autosize = true; }
     figure.data.forEach(function (trace) {
       if (trace.trials) {
         trace.hovertext = trace.trials.map(function (number) { return number === null ? "" : trials[number]; });
@@ -96,8 +98,12 @@
 
   function redraw() { boxes.forEach(draw); }
   darkness.addEventListener("change", redraw);
-  window.addEventListener("beforeprint", function () { printing = true; if (darkness.matches) { redraw(); } });
-  window.addEventListener("afterprint", function () { printing = false; if (darkness.matches) { redraw(); } });
+  window.addEventListener("beforeprint", function () { printing = true; redraw(); });
+  window.addEventListener("afterprint", function () {
+    printing = false;
+    redraw();
+    boxes.forEach(function (box) { Plotly.Plots.resize(box); });
+  });
 
   // What is told of a trial in the small plots, which plotly does not draw.
   var tip = document.createElement("div");
