@@ -110,7 +110,7 @@ class Tracker:
                     f"the tracking store {shown} was made by another MLflow; back it up, then run "
                     f"`mlflow db upgrade {shown}`"
                 ) from None
-            raise TrackingError(f"cannot use the tracking store {shown}: {_phrase(error)}") from None
+            raise _unusable(uri, error) from None
 
     @staticmethod
     def probe(uri: str, artifact_root: Path | None) -> str:
@@ -164,13 +164,7 @@ class Tracker:
         except RayddError:
             raise
         except Exception as error:
-            said = _phrase(error)
-            hint = (
-                "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of it"
-                if re.search(r"\b(401|403)\b|not authenticated|permission", said, re.I)
-                else ""
-            )
-            raise TrackingError(f"cannot use the tracking store {redact(uri)}: {said}{hint}") from None
+            raise _unusable(uri, error) from None
 
     @staticmethod
     def close_left_open(
@@ -475,6 +469,16 @@ def _answers(uri: str) -> None:
             f"the MLflow server {redact(uri)} does not answer within 5 s; start it, or leave out "
             "tracking.uri to keep the runs in a file under the home"
         ) from None
+
+
+def _unusable(uri: str, error: Exception) -> TrackingError:
+    said, shown = _phrase(error), redact(uri)
+    if re.search(r"error code 401|not authenticated", said):
+        return TrackingError(
+            f"the tracking store {shown} asks for a login, or does not take this one; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD"
+        )
+    return TrackingError(f"cannot use the tracking store {shown}: {said}")
 
 
 def _phrase(error: Exception) -> str:

@@ -34,6 +34,7 @@ def guarded(name: str, look: Callable[[], Iterable[Check]], remedy: str) -> list
     try:
         return list(look())
     except RayddError as error:
-        return [Check(name, FAILED, redact(" ".join(str(error).split())))]
+        found, _, advice = redact(" ".join(str(error).split())).partition("; ")
+        return [Check(name, FAILED, found, advice)]
     except Exception as error:
         return [Check(name, FAILED, redact(f"{type(error).__name__}: {wording.last_line(error)}"), remedy)]
