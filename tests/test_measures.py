@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
+from raydd import measures
 from raydd.errors import ConfigError
 from raydd.measures import (
     border_share,
@@ -112,3 +115,55 @@ def test_accuracies_in_percent_are_refused(measure) -> None:
         measure(95.0, 0.6)
     with pytest.raises(ValueError, match=r"in \[0, 1\], got nan"):
         measure(0.9, float("nan"))
+
+
+def test_feature_distance_equals_a_float64_loop():
+    torch.manual_seed(0)
+    features, real = torch.randn(5, 7), 2.0 * torch.randn(9, 7)
+
+    def loop(rows):
+        values = [[float(value) for value in row] for row in rows]
+        total, pairs = 0.0, 0
+        for i, one in enumerate(values):
+            for other in values[i + 1 :]:
+                total += math.sqrt(sum((a - b) ** 2 for a, b in zip(one, other)))
+                pairs += 1
+        return total / pairs
+
+    expected = loop(features) / loop(real)
+    assert measures.feature_distance(features, real) == pytest.approx(expected, rel=1e-12)
+    assert measures.feature_distance(real, real) == 1.0
+    assert measures.feature_distance(3.0 * real, real) == pytest.approx(3.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (0, 3), (4,)])
+def test_one_image_has_no_feature_distance(shape):
+    with pytest.raises(ValueError, match="n >= 2"):
+        measures.feature_distance(torch.zeros(shape), torch.eye(3))
+    with pytest.raises(ValueError, match="one and the same feature"):
+        measures.feature_distance(torch.eye(3), torch.ones(4, 3))
+
+
+def test_class_separation_equals_a_float64_loop():
+    torch.manual_seed(1)
+    features, labels = torch.randn(12, 4), torch.tensor([3, 5, 9] * 4)
+    rows = [[float(value) for value in row] for row in features]
+    means = {}
+    for class_ in (3, 5, 9):
+        own = [row for row, label in zip(rows, labels.tolist()) if label == class_]
+        means[class_] = [sum(column) / len(own) for column in zip(*own)]
+
+    def distance(one, other):
+        return math.sqrt(sum((a - b) ** 2 for a, b in zip(one, other)))
+
+    between = sum(distance(means[a], means[b]) for a, b in ((3, 5), (3, 9), (5, 9))) / 3
+    within = sum(distance(row, means[label]) for row, label in zip(rows, labels.tolist())) / len(rows)
+    assert measures.class_separation(features, labels) == pytest.approx(between / within, rel=1e-12)
+    assert measures.class_separation(7.0 * features, labels) == pytest.approx(between / within, rel=1e-6)
+
+
+def test_a_separation_needs_two_classes_and_some_width():
+    with pytest.raises(ValueError, match="two classes, got 1"):
+        measures.class_separation(torch.randn(3, 2), torch.zeros(3, dtype=torch.int64))
+    with pytest.raises(ValueError, match="no class has two different features"):
+        measures.class_separation(torch.eye(2), torch.tensor([0, 1]))

@@ -34,11 +34,19 @@ def figure(
     seed: int | None,
     home: str | None,
 ) -> None:
-    """Draw a figure of KIND from studies.
+    """Draw a figure of KIND from studies; its accuracies on validation data are search estimates.
 
-    Of any method: grid, curve, pictures (along hyperparameters that `raydd search --grid` has swept),
-    accuracy-iteration, tsne, class-distribution, feature-distance. Of DWA: dwa-grid, dwa-lambda-var. Of IID:
-    iid-ablation, iid-beta. Of UDD: udd-maps, mue-accuracy. Accuracies are search estimates.
+    \b
+    KIND is, for any method:
+      grid                over two hyperparameters that `raydd search --grid` has swept, --x and --y
+      curve               along one, --x, a line a study
+      pictures            distilled images along one, --x
+      accuracy-iteration  all trials of one or several studies
+      tsne                features of real and synthetic images
+      class-distribution  where classes lie, and how well they are separated
+      feature-distance    how diverse the images of a class are
+    and of one:
+      dwa-grid, dwa-lambda-var, iid-ablation, iid-beta, udd-maps, mue-accuracy
     """
     from raydd import files
     from raydd.report import figures

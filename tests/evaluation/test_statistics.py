@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from raydd.evaluation import Difference, holm, interval, paired, verdict
+from raydd.evaluation.statistics import rank_correlation
 
 
 def test_interval_of_a_textbook_example() -> None:
@@ -141,3 +142,19 @@ def test_verdict_says_the_difference_in_points_or_that_it_is_not_resolved(
     difference: Difference, p: float, sentence: str
 ) -> None:
     assert verdict("winner", "DM", difference, p) == sentence
+
+
+def test_rank_correlation_has_bonett_and_wrights_interval() -> None:
+    a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    b = [2.0, 1.0, 4.0, 3.0, 6.0, 5.0, 8.0, 7.0]
+    found = rank_correlation(a, b)
+    rho = 1 - 6 * 8 / (8 * 63)  # 1 - 6 sum d^2 / (n (n^2 - 1)), every d is 1
+    reach = 1.96 * math.sqrt((1 + rho**2 / 2) / 5)
+    assert found.value == pytest.approx(rho)
+    assert found.low == pytest.approx(math.tanh(math.atanh(rho) - reach))
+    assert found.high == pytest.approx(math.tanh(math.atanh(rho) + reach))
+    assert rank_correlation(a, a).value == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="at least 4 pairs"):
+        rank_correlation([1, 2, 3], [1, 2, 3])
+    with pytest.raises(ValueError, match="values that differ"):
+        rank_correlation([1, 1, 1, 1], [1, 2, 3, 4])

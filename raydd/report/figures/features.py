@@ -88,6 +88,7 @@ def features(studies: Sequence[Study], arms: Sequence[str], choice: Choice) -> F
     from raydd.tuning import tasks
     from raydd.tuning.arms import main_net
 
+    confirmed = {study.name: confirmed_sets(study) for study in studies}  # before anything is trained
     net = main_net(studies[0].config)
     job, spec = tasks.open_baselines(studies[0].folder, net)
     network = job.assets.get(spec)[0]
@@ -108,7 +109,7 @@ def features(studies: Sequence[Study], arms: Sequence[str], choice: Choice) -> F
     )
     sets: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     for study in studies:
-        for arm, found in confirmed_sets(study).items():
+        for arm, found in confirmed[study.name].items():
             if arm not in arms or (called(study, arm) in sets):
                 continue
             if any(one.fingerprint != job.data.fingerprint for one in found):

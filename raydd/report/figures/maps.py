@@ -59,9 +59,10 @@ def mapped(study: Study) -> list[Mapped]:
             f"study {study.name!r} has searched {study.config.method}, which chooses no regions; this figure takes a "
             "study of udd"
         )
+    confirmed = confirmed_sets(study)
     (network,) = job.assets.get(specs[0])
     found = []
-    for arm, sets in confirmed_sets(study).items():
+    for arm, sets in confirmed.items():
         if arm not in ("base", "winner"):
             continue
         distilled = sets[0]

@@ -29,13 +29,14 @@ def tsne(found: Features, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]
         Places of the real images (N, 2), and of each set's training images (M, 2).
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     first = {name: runs[0][0] for name, runs in found.sets.items()}
     everything = np.concatenate([one.double().numpy() for one in (found.real, *first.values())])
     perplexity = min(PERPLEXITY, (len(everything) - 1) / 3)
-    places = TSNE(n_components=2, init="pca", perplexity=perplexity, random_state=seed).fit_transform(
-        everything
-    )
+    view = TSNE(n_components=2, init="pca", perplexity=perplexity, random_state=seed)
+    with threadpool_limits(1):  # sums in one order, whatever the machine has
+        places = view.fit_transform(everything)
     sizes = np.cumsum([len(found.real), *(len(one) for one in first.values())])
     real, *others = np.split(places, sizes[:-1])
     return real, dict(zip(first, others))
