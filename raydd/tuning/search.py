@@ -231,7 +231,8 @@ def conduct(
 def write_report(reporter: Reporter, study: Study, tracker: Tracker, progress: Progress) -> Path | None:
     """Write the report and put it on the parent run; a report that fails costs a warning, never the study."""
     try:
-        written = list(reporter(study))
+        with study.as_ended():
+            written = list(reporter(study))
         tracker.study_artifacts({f"{path.parent.name}/{path.name}": path for path in written})
     except (Exception, KeyboardInterrupt) as error:
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else last_line(error)
