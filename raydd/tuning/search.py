@@ -235,7 +235,8 @@ def conduct(
 def write_report(reporter: Reporter, study: Study, progress: Progress) -> Path | None:
     """Write the report, which goes to the parent run at the end; one that fails costs a warning, never the study."""
     try:
-        return reporter(study)[0]
+        with study.as_ended():
+            return reporter(study)[0]
     except (Exception, KeyboardInterrupt) as error:
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else last_line(error)
         progress.warning(f"report: not written ({why}); `raydd report {study.name}` tries again")

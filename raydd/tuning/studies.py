@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class Study:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock: files.FileLock | None = None
+        self._ended = False
 
     def __reduce__(self) -> tuple[type[Study], tuple[Path]]:
         return Study, (self.folder,)  # a copy in another process does not hold the lock
@@ -226,10 +227,23 @@ class Study:
             self._lock.release()
             self._lock = None
 
+    @contextlib.contextmanager
+    def as_ended(self) -> Iterator[None]:
+        """Within the block the study does not count as running, though its lock is held: what its driver writes of it
+        at its end is about the study as it is left.
+        """
+        self._ended = True
+        try:
+            yield
+        finally:
+            self._ended = False
+
     # -- reading ---------------------------------------------------------------------------------------
 
     def is_running(self) -> bool:
         """Whether some process holds the study's lock."""
+        if self._ended:
+            return False
         lock = files.FileLock(self.folder / "lock")
         try:
             if self._lock is not None or not lock.acquire():

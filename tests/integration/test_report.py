@@ -18,6 +18,7 @@ def test_a_study_ends_with_a_report_in_its_folder_and_on_its_parent_run(small, t
     study = tuning.Study.open(tmp_path, "reported")
     assert result.page == study.folder / "report" / "report.html"
     text = result.page.read_text()
+    assert "The study is running" not in text
     assert f"{100 * study.report()['arms'][0]['mean']:.1f}" in text
     pngs = {path.name for path in result.page.parent.glob("*.png")}
     assert {"arms.png", "history.png", "curves.png"} <= pngs

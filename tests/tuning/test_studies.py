@@ -110,3 +110,12 @@ def test_readings_of_test_data_are_counted(tmp_path):
     study.count_test_reading(stage="report", arm="0", seed=1)
     study.count_test_reading(stage="evaluate", file="x")
     assert study.test_readings() == 2
+
+
+def test_a_study_that_its_driver_leaves_is_not_running_for_what_is_written_then(tmp_path):
+    study = Study(tmp_path / "studies" / "first")
+    study.lock()
+    with study.as_ended():
+        assert not study.is_running()
+    assert study.is_running()
+    study.unlock()
