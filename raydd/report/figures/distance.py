@@ -73,14 +73,14 @@ def draw_distance(studies: Sequence[Study], choice: Choice) -> Any:
         for shift, (name, one), colour, marker in zip(
             shifts, shown.items(), [style.GREY, *style.colours(len(shown))], style.MARKERS
         ):
-            interval = f" [{one.low:.2f}, {one.high:.2f}]" if math.isfinite(one.low) else ""
+            bounds = f" [{one.low:.2f}, {one.high:.2f}]" if math.isfinite(one.low) else ""
             axis.plot(
                 classes + shift,
                 one.by_class,
                 marker,
                 color=colour,
                 markersize=5,
-                label=f"{name}: {one.mean:.2f}{interval}",
+                label=f"{name}: {one.mean:.2f}{bounds}",
             )
         axis.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
         axis.annotate(
