@@ -8,7 +8,6 @@ from raydd.cli import options
 
 EPILOG = options.examples(
     "raydd figure dwa-grid first --out grid.pdf",
-    "raydd figure grid first --x lambda_cc --y lambda_cm",
     "raydd figure accuracy-iteration dm-digits iid-digits",
 )
 

@@ -10,9 +10,8 @@ from raydd.cli import options
 from raydd.errors import ConfigError
 
 EPILOG = options.examples(
-    "raydd search iid --data digits --ipc 10 --trials 16 --iterations 200 --name first",
+    "raydd search iid --data digits --ipc 10 --trials 16 --iterations 200 --range lambda_cc=0.001..0.1 --name first",
     "raydd search dwa --data digits --ipc 10 --grid rho=0.005,0.015,0.05 --grid k=1,6,12 --replicates 3",
-    "raydd search study.yaml --fix cc_form=sum --range lambda_cc=0.001..0.1 --set confirm.top=3",
 )
 
 

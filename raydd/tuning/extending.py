@@ -312,13 +312,14 @@ def _pending(study: Study, plan: Plan, values: Mapping[str, Scalar]) -> int:
 
     asked, begun = whole(values), []
     for trial in study.trials():
-        begun.append(whole(trial.values))
-        if begun[-1] == asked:
+        begun.append((whole(trial.values), trial.replicate))
+        if begun[-1][0] == asked:
             raise StudyError(
                 f"--hp: trial {trial.number} of study {study.name!r} has these values already ({trial.outcome})"
             )
-    given = [whole(own) for own in [*(point.values for point in plan.points), *study.added_points()]]
+    given = [(whole(point.values), point.replicate) for point in plan.points]
+    given += [(whole(own), 0) for own in study.added_points()]
     waiting = [own for own in given if own not in begun]
-    if asked in waiting:
+    if any(own == asked for own, _ in waiting):
         raise StudyError(f"--hp: these values wait already to be run in study {study.name!r}")
     return len(waiting)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ def wheel(tmp_path_factory):
     subprocess.run([*command, "-q", "-w", str(folder)], check=True, timeout=300)
     (made,) = folder.glob("raydd-*.whl")
     return made
+
+
+def test_the_published_numbers_are_in_it(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        assert "search_spaces/published_numbers.csv" in archive.namelist()
 
 
 def test_workers_import_raydd_from_the_wheel_and_find_its_methods(wheel, tmp_path, monkeypatch):

@@ -271,6 +271,16 @@ def test_more_replicates_can_be_asked_for_and_more_trials_cannot(tmp_path):
         extending.changes(study, extending.More(replicates=1))
 
 
+def test_a_setting_of_ones_own_comes_after_all_replicates(tmp_path):
+    plan = prepare(config(tmp_path, grid=RHO_K, replicates=2).replace(name="g"))
+    study = Study.create(plan.config, {})
+    study.unlock()
+    assert extending.add_point(study, {"rho": 0.02}).number == 12
+    assert study.config.search.trials == 13
+    with pytest.raises(StudyError, match="these values wait already"):
+        extending.add_point(study, {"rho": 0.005, "k": 6})
+
+
 def test_a_study_that_is_no_grid_has_no_replicates(tmp_path):
     study = Study.create(config(tmp_path).replace(name="t"), {})
     study.unlock()

@@ -73,14 +73,25 @@ def draw_distance(studies: Sequence[Study], choice: Choice) -> Any:
         for shift, (name, one), colour, marker in zip(
             shifts, shown.items(), [style.GREY, *style.colours(len(shown))], style.MARKERS
         ):
-            interval = f" [{one.low:.2f}, {one.high:.2f}]" if math.isfinite(one.low) else ""
-            axis.vlines(classes + shift, 0, one.by_class, color=colour, alpha=0.35, linewidth=1)
+            bounds = f" [{one.low:.2f}, {one.high:.2f}]" if math.isfinite(one.low) else ""
             axis.plot(
-                classes + shift, one.by_class, marker, color=colour, label=f"{name}: {one.mean:.2f}{interval}"
+                classes + shift,
+                one.by_class,
+                marker,
+                color=colour,
+                markersize=5,
+                label=f"{name}: {one.mean:.2f}{bounds}",
             )
         axis.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
-        axis.annotate("real images", (classes[-1] + 0.55, 1.0), va="bottom", ha="right", fontsize=7.5)
-        axis.set_ylim(0, None)
+        axis.annotate(
+            "real\nimages",
+            (1.01, 1.0),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=7.5,
+        )
+        for edge in classes[1:] - 0.5:
+            axis.axvline(edge, color="#eeeeee", linewidth=0.8)
         names = [name if len(name) < 9 else f"{name[:8]}." for name in found.class_names]
         axis.set_xticks(classes, names if len(names) <= 20 else [""] * len(names))
         axis.set_xlabel("class")

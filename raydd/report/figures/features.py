@@ -109,8 +109,9 @@ def features(studies: Sequence[Study], arms: Sequence[str], choice: Choice) -> F
     )
     sets: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     for study in studies:
-        for arm, found in confirmed[study.name].items():
-            if arm not in arms or (called(study, arm) in sets):
+        for arm in arms:
+            found = confirmed[study.name].get(arm, [])
+            if not found or (called(study, arm) in sets):
                 continue
             if any(one.fingerprint != job.data.fingerprint for one in found):
                 raise StudyError(
