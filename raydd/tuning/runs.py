@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 from raydd.errors import TrackingError
 from raydd.tuning.artifacts import Artifacts
-from raydd.tuning.descriptions import LINKS
 from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, chunks, clean, cut, flat, now, same
 from raydd.tuning.provenance import source_tags
 from raydd.tuning.store_uri import redact
@@ -29,6 +28,7 @@ STATUS = {
     "interrupted": "KILLED",
 }
 
+LINKS = "<!-- links -->"  # in a description: where links to other views of the same experiment belong
 COMPARED = 50  # runs in one link, which a description and a browser can take
 
 Report = tuple[str, Any, int, int]  # name, value, step, milliseconds since 1970
