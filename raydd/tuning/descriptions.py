@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raydd import wording
+from raydd.tuning.runs import LINKS
 from raydd.tuning.studies import complete
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 ESTIMATE = "search estimate: validation images and one seed, and the best of many such values lies too high"
 UNBROKEN = "\u00a0"  # a space at which a table's cell is not broken
-LINKS = "<!-- links -->"  # where the tracker puts links to other views of the same experiment
 WHY = {
     "complete": "all of it was done",
     "pruned": "it was stopped early, because others were better after as much work",

@@ -17,7 +17,6 @@ from urllib.parse import quote
 from raydd.errors import TrackingError
 from raydd.files import file_digest
 from raydd.tuning.artifacts import Artifacts
-from raydd.tuning.descriptions import LINKS
 from raydd.tuning.mlflow_limits import DIGEST, METRICS, TAG, chunks, clean, cut, flat, now, same
 from raydd.tuning.provenance import source_tags
 from raydd.tuning.store_uri import redact
@@ -30,6 +29,7 @@ STATUS = {
     "interrupted": "KILLED",
 }
 
+LINKS = "<!-- links -->"  # in a description: where links to other views of the same experiment belong
 COMPARED = 50  # runs in one link, which a description and a browser can take
 SET, SET_DIGEST = "distilled/distilled.safetensors", "raydd.set_sha256"
 """Where a run keeps its distilled set, and the tag with the sha256 of what was uploaded there."""

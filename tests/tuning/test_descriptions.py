@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from raydd.tuning import descriptions
-from raydd.tuning.descriptions import LINKS
 from raydd.tuning.parent import Parent
+from raydd.tuning.runs import LINKS
 from raydd.tuning.studies import TrialRecord
 
 PARENT = Parent(
