@@ -189,6 +189,9 @@ def test_mue_is_correlated_with_accuracy_over_complete_trials(tmp_path):
     assert found.numbers == list(range(6))
     assert found.measure == [0.3 + number / 100 for number in range(6)]
     assert found.correlation.value == pytest.approx(1.0)
+    written.trial(0.1, course=[(20, 0.1, 0.9)], lr_img=0.1, region_source="image")
+    other = progress.measured([written.study], "mue", ALL)
+    assert (other.group, len(other.numbers), other.correlation) == ("", 7, found.correlation)
     with pytest.raises(StudyError, match="no complete trial with a measured border_share"):
         progress.measured([written.study], "border_share", ALL)
 

@@ -119,7 +119,10 @@ def draw_curves(curves: Sequence[Curve], x: str, title: str, said: str) -> Any:
         for one, colour, marker in zip(curves, style.colours(len(curves)), style.MARKERS * len(curves)):
             axis.plot(one.x, one.mean, color=colour, marker=marker, label=one.name)
             if all(math.isfinite(low) for low in one.low):
-                axis.fill_between(one.x, one.low, one.high, color=colour, alpha=0.15, linewidth=0)
+                band = np.clip(
+                    [one.low, one.high], 0.0, 1.0
+                )  # two replicates leave room for accuracies above 1
+                axis.fill_between(one.x, *band, color=colour, alpha=0.15, linewidth=0)
         values = sorted({at for one in curves for at in one.x})
         if values[0] > 0 and values[-1] / values[0] >= 10:
             axis.set_xscale("log")

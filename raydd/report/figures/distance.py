@@ -96,7 +96,14 @@ def draw_distance(studies: Sequence[Study], choice: Choice) -> Any:
         axis.set_xticks(classes, names if len(names) <= 20 else [""] * len(names))
         axis.set_xlabel("class")
         axis.set_ylabel("normalised feature distance")
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=len(shown), columnspacing=1.2)
+        axis.legend(
+            loc="lower left",
+            bbox_to_anchor=(-0.04, 1.0),
+            ncols=len(shown),
+            columnspacing=0.9,
+            handletextpad=0.1,
+            fontsize=7.5,
+        )
         runs = max(one.n for one in shown.values())
         style.caption(
             figure,

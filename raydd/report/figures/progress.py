@@ -16,6 +16,9 @@ from raydd.report.figures.captions import about, methods
 from raydd.report.figures.choice import Choice
 from raydd.tuning.studies import Study, complete
 
+TAKEN_OF = "region_source"
+"""Maps of whole images and of sub-images are put together otherwise, and their mUE is not comparable."""
+
 
 @dataclass(frozen=True)
 class Course:
@@ -99,12 +102,16 @@ class Measured:
 
     Attributes:
         numbers, measure, accuracy: of complete trials; accuracies are fractions.
+        groups: of each trial, how its measure was taken: measures of two groups are not comparable.
+        group: the one with the most trials, which the correlation is of.
         correlation: rank correlation with its 95 % interval.
     """
 
     numbers: list[int]
     measure: list[float]
     accuracy: list[float]
+    groups: list[str]
+    group: str
     correlation: Correlation
 
 
@@ -114,7 +121,7 @@ def measured(studies: Sequence[Study], name: str, choice: Choice) -> Measured:
     Raises:
         StudyError: the method does not measure it, or there are fewer than four trials to correlate.
     """
-    numbers, values, accuracies = [], [], []
+    numbers, values, accuracies, groups = [], [], [], []
     for study in studies:
         own = 0
         for record in study.trials():
@@ -127,14 +134,20 @@ def measured(studies: Sequence[Study], name: str, choice: Choice) -> Measured:
             numbers.append(record.number)
             values.append(float(rows[-1][f"{MEASURE}{name}"]))
             accuracies.append(float(record.val_accuracy or 0.0))
+            groups.append(str(record.values.get(TAKEN_OF, "")))
         if not own:
             raise StudyError(
                 f"study {study.name!r} has no complete trial with a measured {name}; {study.config.method} "
                 "may not measure it"
             )
-    if len(values) < 4:
-        raise StudyError(f"a rank correlation needs 4 complete trials, got {len(values)}")
-    return Measured(numbers, values, accuracies, statistics.rank_correlation(values, accuracies))
+    group = max(dict.fromkeys(groups), key=groups.count)
+    chosen = [place for place, one in enumerate(groups) if one == group]
+    if len(chosen) < 4:
+        raise StudyError(f"a rank correlation needs 4 complete trials, got {len(chosen)}")
+    correlation = statistics.rank_correlation(
+        [values[place] for place in chosen], [accuracies[place] for place in chosen]
+    )
+    return Measured(numbers, values, accuracies, groups, group, correlation)
 
 
 def draw_mue(studies: Sequence[Study], choice: Choice) -> Any:
@@ -143,9 +156,21 @@ def draw_mue(studies: Sequence[Study], choice: Choice) -> Any:
     one = found.correlation
     with style.styled() as pyplot:
         figure, (axis,) = style.panels(pyplot, width=4.4)
-        axis.plot(
-            found.measure, found.accuracy, "o", color=style.COLOURS[0], alpha=0.8, mew=0, markersize=5.5
-        )
+        names = sorted(set(found.groups), key=lambda group: group != found.group)
+        for name, colour, marker in zip(names, style.COLOURS, style.MARKERS):
+            own = [place for place, group in enumerate(found.groups) if group == name]
+            axis.plot(
+                [found.measure[place] for place in own],
+                [found.accuracy[place] for place in own],
+                marker,
+                color=colour,
+                alpha=0.8,
+                mew=0,
+                markersize=5.5,
+                label=f"{TAKEN_OF} = {name}",
+            )
+        if len(names) > 1:
+            axis.legend(loc="lower right")
         style.percent(axis.yaxis)
         axis.set_xlabel("mUE")
         axis.set_ylabel(style.SEARCH_ESTIMATE)
@@ -157,7 +182,12 @@ def draw_mue(studies: Sequence[Study], choice: Choice) -> Any:
         style.caption(
             figure,
             f"{methods(studies)}: utilisation and accuracy",
-            f"{about(studies)}; n = {one.n} trials of the search, "
-            "95 % interval of the correlation by Bonett and Wright.",
+            f"{about(studies)}; n = {one.n} trials of the search"
+            + (
+                f" with {TAKEN_OF} = {found.group}, as maps of others are taken otherwise"
+                if len(names) > 1
+                else ""
+            )
+            + "; 95 % interval of the correlation by Bonett and Wright.",
         )
     return figure

@@ -95,7 +95,7 @@ def draw_places(
                     va="center",
                     fontsize=9,
                     fontweight="bold",
-                    zorder=4,
+                    zorder=2.5,
                     bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
                 )
             axis.set_title(titles[name])
