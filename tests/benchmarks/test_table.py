@@ -195,3 +195,28 @@ def test_mue_and_accuracy_are_correlated_over_twenty_runs_of_udd_only() -> None:
     assert f"mUE (min_max) and accuracy: {expected}" in summary.markdown(records)
     assert math.tanh(2.629 - 1.96 * math.sqrt(1.4896 / 21)) == pytest.approx(0.97, abs=0.005)
     assert "19 runs of UDD, 20 are needed" in summary.markdown(records[:19])
+
+
+def test_published_numbers_are_those_of_the_shipped_table() -> None:
+    found = {
+        (row.ipc, row.name): text for row in plan.rows() if (text := plan.published("cifar10", row.ipc, row))
+    }
+    assert {key: text.partition(" (")[0] for key, text in found.items()} == {
+        (1, "DM"): "26.0",
+        (1, "IDM"): "45.6",
+        (1, "IID on IDM"): "47.1",
+        (1, "IDC-I"): "36.7",
+        (1, "IDC factor 2"): "50.6",
+        (1, "UDD response, CFC"): "next best + 4.0",
+        (10, "DM"): "48.9 ± 0.6",
+        (10, "IID on DM"): "55.1",
+        (10, "IDM"): "58.6",
+        (10, "IID on IDM"): "59.9",
+        (10, "IDC factor 2"): "67.5",
+        (10, "SRe2L, ResNet-18"): "27.2 ± 0.4",
+        (10, "DWA, ResNet-18"): "32.6 ± 0.4",
+        (10, "DWA, ConvNet"): "45.0 ± 0.4",
+    }
+    assert "(from memory, " in found[10, "IID on DM"]
+    assert "(Efficient-Dataset-Condensation/README.md)" in found[1, "IDC-I"]
+    assert all(plan.published("digits", row.ipc, row) == "" for row in plan.rows())

@@ -143,6 +143,7 @@ def test_where_trial_0_has_won_both_columns_are_one(tmp_path):
     assert row.cells["carried"].mean == row.cells["tuned"].mean
     assert row.cells["carried"].note.startswith("trial 0 won the search")
     assert row.best == "tuned"
+    assert table.render([row], "markdown").count("**60.6**") == 2
 
 
 def test_a_study_without_a_report_is_refused(tmp_path):

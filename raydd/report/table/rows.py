@@ -82,6 +82,11 @@ class Row:
     size: int
     notes: tuple[str, ...]
 
+    def is_best(self, name: str) -> bool:
+        """Whether a cell is the best one: both are where trial 0 has won, whose cells are one."""
+        one = name == "carried" and self.best == "tuned" and self.cells.get("carried") == _twin(self.cells)
+        return name == self.best or one
+
 
 def rows(studies: Sequence[Study]) -> list[Row]:
     """The rows, ordered by labels (hard ones first), dataset and IPC, and within these as the studies are given.

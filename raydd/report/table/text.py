@@ -153,7 +153,7 @@ def _cells(
     for name in COLUMNS:
         cell = row.cells.get(name)
         mean, interval = figures(cell)
-        text = f"{bold(mean) if row.best == name else mean} {interval}".rstrip()
+        text = f"{bold(mean) if row.is_best(name) else mean} {interval}".rstrip()
         found.append(marked(text, [cell.note] if cell is not None and cell.note else []))
     return [*found, *(facts[name] for name in TAIL)]
 
