@@ -78,6 +78,22 @@ def test_a_heat_map_has_the_means_and_intervals_of_the_replicates(swept):
     assert found.n.tolist() == [[2, 2]] * 3
 
 
+def test_the_best_cell_is_compared_with_trial_0_in_pairs(tmp_path):
+    written = Written(tmp_path, grid={"rho": [0.01, 0.02], "k": [1, 2]}, replicates=3)
+    for replicate in range(3):
+        for rho, k, gain in (
+            (0.01, 1, 0.0),
+            (0.01, 2, 0.01),
+            (0.02, 1, 0.05 + 0.001 * replicate),
+            (0.02, 2, 0.02),
+        ):
+            written.trial(0.3 + 0.1 * replicate + gain, replicate, rho=rho, k=k)
+    gain = heat_map.heat_map(written.study, "rho", "k", ALL).gain
+    assert (gain.mean, gain.n) == (pytest.approx(0.051), 3)
+    half = 4.3026527 * 0.001 / math.sqrt(3)
+    assert (gain.low, gain.high) == (pytest.approx(0.051 - half), pytest.approx(0.051 + half))
+
+
 def test_one_replicate_can_be_drawn_alone(swept):
     found = heat_map.heat_map(swept, "rho", "k", Choice("test", replicates=(1,)))
     assert found.mean[0, 0] == pytest.approx(0.5 + 0.005 + 0.01 + 0.02)

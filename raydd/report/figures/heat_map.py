@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from raydd import wording
+from raydd.evaluation import statistics
+from raydd.evaluation.statistics import Difference
 from raydd.report.figures import style
 from raydd.report.figures.captions import about, label, methods, replicates
 from raydd.report.figures.choice import Choice
-from raydd.report.figures.settings import alone, settings_of, swept, value_of
+from raydd.report.figures.settings import Setting, alone, settings_of, swept, value_of
 from raydd.tuning.studies import Study
 
 
@@ -26,6 +28,8 @@ class Map:
         mean, half: fractions, (len(y), len(x)); NaN where there is no trial; half-width of the 95 % interval, NaN for
             one replicate.
         n: replicates, (len(y), len(x)).
+        gain: what the best cell is better than trial 0's by, over the replicates that both have; None where trial 0 is
+            no cell, or is the best, or there is one replicate.
     """
 
     x: list[Any]
@@ -33,6 +37,7 @@ class Map:
     mean: np.ndarray
     half: np.ndarray
     n: np.ndarray
+    gain: Difference | None = None
 
 
 def heat_map(study: Study, x: str, y: str, choice: Choice) -> Map:
@@ -45,14 +50,28 @@ def heat_map(study: Study, x: str, y: str, choice: Choice) -> Map:
     xs, ys = swept(study, settings, x), swept(study, settings, y)
     shape = (len(ys), len(xs))
     found = Map(xs, ys, np.full(shape, math.nan), np.full(shape, math.nan), np.zeros(shape, dtype=int))
-    for setting in alone(study, settings, [x, y]):
+    settings = alone(study, settings, [x, y])
+    for setting in settings:
         across, down = value_of(study, setting, x), value_of(study, setting, y)
         if across in xs and down in ys:
             place = ys.index(down), xs.index(across)
             found.mean[place] = setting.mean
             found.half[place] = (setting.high - setting.low) / 2
             found.n[place] = len(setting.accuracies)
-    return found
+    return replace(found, gain=gain_of_the_best(settings))
+
+
+def gain_of_the_best(settings: Sequence[Setting]) -> Difference | None:
+    """The best setting's accuracy less trial 0's, in pairs of replicates, whose seeds are the same."""
+    default = next((one for one in settings if 0 in one.numbers), None)
+    best = max(settings, key=lambda one: one.mean)
+    if default is None or best is default:
+        return None
+    shared = [which for which in best.replicates if which in default.replicates]
+    if len(shared) < 2:
+        return None
+    values = [[one.accuracies[one.replicates.index(which)] for which in shared] for one in (best, default)]
+    return statistics.paired(*values)
 
 
 def draw_heat_map(studies: Sequence[Study], choice: Choice) -> Any:
@@ -95,7 +114,15 @@ def draw_heat_map(studies: Sequence[Study], choice: Choice) -> Any:
         bar.set_label("validation accuracy, %")
         counts = np.concatenate([found.n[found.n > 0] for found in maps])
         title = f"{methods(studies)}: accuracy over {label(x)} and {label(y)}"
-        style.caption(figure, title, f"{about(studies)}; {replicates(counts, 'in each cell')}.")
+        said = f"{about(studies)}; {replicates(counts, 'in each cell')}"
+        if len(maps) == 1 and maps[0].gain is not None:
+            gain = maps[0].gain
+            ends = f"[{wording.points(gain.low)}, {wording.points(gain.high)}]"
+            said += (
+                f". Seeds are the same in all cells: the best one, chosen afterwards, less trial 0's "
+                f"{wording.points(gain.mean)} {ends} points in {gain.n} pairs"
+            )
+        style.caption(figure, title, f"{said}.")
     return figure
 
 

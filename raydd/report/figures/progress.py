@@ -86,7 +86,7 @@ def draw_courses(studies: Sequence[Study], choice: Choice) -> Any:
         axis.set_xlabel("iteration")
         axis.set_ylabel(style.SEARCH_ESTIMATE)
         axis.grid(axis="y")
-        axis.legend(loc="lower right")
+        axis.legend(loc="best")
         style.caption(
             figure,
             f"{methods(studies)}: accuracy against iteration",
@@ -170,7 +170,7 @@ def draw_mue(studies: Sequence[Study], choice: Choice) -> Any:
                 label=f"{TAKEN_OF} = {name}",
             )
         if len(names) > 1:
-            axis.legend(loc="lower right")
+            axis.legend(loc="best")
         style.percent(axis.yaxis)
         axis.set_xlabel("mUE")
         axis.set_ylabel(style.SEARCH_ESTIMATE)
