@@ -185,6 +185,7 @@ def submitted(host, port, job, token=None):
 
 @pytest.mark.integration
 def test_a_ray_of_ours_lets_nobody_in_without_its_token(tmp_path):
+    others = listening_ports(os.getpid())  # servers of other tests, which may want a login too
     with cluster.session(ResourcesConfig()) as ray:
         address = ray.get_runtime_context().gcs_address
         code = f"import ray; ray.init('{address}', log_to_driver=False); print('in', ray.cluster_resources())"
@@ -201,7 +202,7 @@ def test_a_ray_of_ours_lets_nobody_in_without_its_token(tmp_path):
             timeout=120,
             env={**outside, **token},
         )
-        ports = listening_ports(os.getpid())
+        ports = listening_ports(os.getpid()) - others
         job = json.dumps({"entrypoint": f"touch {tmp_path / 'ran'}"}).encode()
         node_address = ray.util.get_node_ip_address()
         answers = {port: submitted(node_address, port, job) for port in ports}
@@ -216,8 +217,8 @@ def test_a_ray_of_ours_lets_nobody_in_without_its_token(tmp_path):
     assert not any(200 <= status < 300 for status in answers.values()), answers
     time.sleep(2)  # a job that was let in would have begun
     assert not (tmp_path / "ran").exists()
-    assert bool(refused) == (importlib.util.find_spec("opencensus") is not None)
-    assert not refused or 200 in admitted.values()
+    if importlib.util.find_spec("opencensus") is not None:
+        assert 200 in admitted.values()
     assert stranger.returncode != 0
     assert "in {" not in stranger.stdout
     assert "in {" in friend.stdout, friend.stderr
