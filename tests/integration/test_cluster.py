@@ -178,9 +178,8 @@ def test_twelve_trials_share_three_gpus_of_three_nodes_and_one_mapping_of_the_im
         assert len(workers) == 4
         assert sums["Rss"] > 0
         assert sums["Private_Dirty"] == 0
-        assert [
-            found.name for found in Path(path).parents[1].iterdir() if not found.name.startswith(".")
-        ] == [Path(path).parent.name]
+        store = Path(path).parent
+        assert [found for found in store.parent.iterdir() if found.is_dir()] == [store]
         inodes.add(inode)
     assert len(inodes) == 3  # every node has decoded for itself
 
