@@ -33,12 +33,12 @@ esac
 secret=${MLFLOW_FLASK_SERVER_SECRET_KEY:-}
 [ ${#secret} -ge 32 ] || fail "set MLFLOW_FLASK_SERVER_SECRET_KEY to 32 characters or more that stay the same (openssl rand -hex 32)"
 case $permission in READ|EDIT|NO_PERMISSIONS) ;; *) fail "RAYDD_SERVER_PERMISSION must be READ, EDIT or NO_PERMISSIONS, got $permission" ;; esac
-"$python" -c 'import flask_wtf, mlflow, psycopg2' 2>/dev/null \
-  || fail "$python lacks mlflow, flask-wtf or psycopg2: pip install 'raydd[server]', or name another with RAYDD_SERVER_PYTHON"
 case $host in
   127.*|localhost|::1) ;;
   *) [ -n "${RAYDD_SERVER_NAMES:-}" ] || fail "on $host set RAYDD_SERVER_NAMES to the names under which it is reached, as tracking.example.org,tracking.example.org:$port: requests to others are refused" ;;
 esac
+"$python" -c 'import flask_wtf, mlflow, psycopg2' 2>/dev/null \
+  || fail "$python lacks mlflow, flask-wtf or psycopg2: pip install 'raydd[server]', or name another with RAYDD_SERVER_PYTHON"
 
 umask 077  # the file below holds the database's password
 mkdir -p "$state"
