@@ -51,6 +51,10 @@ class TrackingError(RayddError):
     """The tracking store cannot be reached before anything was started."""
 
 
+class TrackingAway(TrackingError):
+    """A tracking server does not answer."""
+
+
 class StageFailed(RayddError):
     """The study ran, and ended without a finished trial or with a stage that failed."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raydd.errors import RayddError
@@ -25,12 +25,16 @@ LOST = re.compile(
     r"actor .* is unavailable|RPC error|Socket closed",
     re.I,
 )
+DISK = re.compile(r"No space left on device|Disk quota exceeded")
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?")
 
 
 def kind_of(error: BaseException) -> str:
-    """The kind of an error that was raised."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """The kind of an error that was raised.
+
+    A full disk may be behind an error that says where it was met, or behind one of Ray's or safetensors' own.
+    """
+    if any(_disk_is_full(one) for one in _behind(error)):
         return "disk"
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "memory"
@@ -38,9 +42,22 @@ def kind_of(error: BaseException) -> str:
         return "error"
     if isinstance(error, RuntimeError) and MEMORY.search(f"{type(error).__name__} {error}"):
         return "memory"
-    if "No space left on device" in str(error):  # safetensors raises an error of its own
-        return "disk"
     return "error"
+
+
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those it was raised from, or while they were handled."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return DISK.search(str(error)) is not None
 
 
 def kind_of_text(text: str) -> str:

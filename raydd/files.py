@@ -119,19 +119,21 @@ def file_digest(path: Path) -> str:
 class FileLock:
     """An exclusive flock on a file: the kernel drops it when its process dies, so no stale lock is left.
 
-    `acquire` returns False when another process holds it. Linux and macOS.
+    `acquire` returns False when another process holds it. Linux and macOS. Those who only look whether it is held
+    take it `shared`: then none of them takes another for the holder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[bytes] | None = None
 
-    def acquire(self, *, block: bool = False) -> bool:
+    def acquire(self, *, block: bool = False, shared: bool = False) -> bool:
         """Take the lock; with `block` wait for it, otherwise return False at once if it is held."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("ab")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if block else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(file, kind | (0 if block else fcntl.LOCK_NB))
         except BlockingIOError:
             file.close()
             return False

@@ -29,6 +29,8 @@ def test_an_allocation_that_fails_for_real_is_a_failure_of_memory() -> None:
         (OSError(errno.EDQUOT, "Disk quota exceeded", "x"), "disk"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
         (MemoryError(), "memory"),
+        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk"),
+        (RuntimeError("Error while serializing: I/O error: Disk quota exceeded (os error 122)"), "disk"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "memory"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), "error"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "error"),
@@ -99,3 +101,21 @@ def test_a_sentence_is_one_line_with_the_errors_name() -> None:
     assert failures.sentence(ValueError("one\ntwo")) == "ValueError: one"
     assert failures.sentence(KeyError()) == "KeyError"
     assert failures.sentence(ArtifactError("the file x is missing")) == "the file x is missing"
+
+
+def wrapped(cause: Exception) -> Exception:
+    """As those raise it who say where it was met."""
+    try:
+        try:
+            raise cause
+        except OSError as error:
+            raise ArtifactError(f"cannot write x: {error.strerror}") from None
+    except ArtifactError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, "disk"), (errno.EDQUOT, "disk"), (errno.EROFS, "error")]
+)
+def test_a_full_disk_is_found_behind_what_is_said_of_it(number: int, kind: str) -> None:
+    assert failures.kind_of(wrapped(OSError(number, "", "x"))) == kind

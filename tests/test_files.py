@@ -72,3 +72,14 @@ def test_the_lock_excludes_other_processes_until_it_is_released(tmp_path):
         assert answers.get(timeout=60) is expected
         process.join()
         lock.release()
+
+
+def test_those_who_only_look_do_not_take_each_other_for_the_holder(tmp_path):
+    looking, other, holder = (files.FileLock(tmp_path / "lock") for _ in range(3))
+    assert looking.acquire(shared=True)
+    assert other.acquire(shared=True)
+    assert not holder.acquire()
+    looking.release()
+    other.release()
+    assert holder.acquire()
+    assert not looking.acquire(shared=True)

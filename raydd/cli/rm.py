@@ -17,7 +17,8 @@ EPILOG = options.examples("raydd rm first", "raydd rm first --yes")
 def rm(name: str, yes: bool, home: str | None) -> None:
     """Delete the folder of study NAME for good, which must not be running.
 
-    Its runs in MLflow stay, and so do assets, which other studies may use; `raydd gc` finds those that nobody needs.
+    Its runs in MLflow stay, and so do comparisons with other studies (`raydd report A B`) and assets, which other
+    studies may use; `raydd gc` finds those that nobody needs.
     """
     import sys
 

@@ -83,7 +83,7 @@ class Budget:
         self._attempts: dict[tuple[int, int], float] = {}
         self._best: float | None = None
         self.in_vain = 0
-        for trial in study.trials():
+        for trial in sorted(study.trials(), key=lambda one: study.ended_at(one.number)):
             for attempt, seconds in study.trial_files(trial.number).seconds().items():
                 self.worked(trial.number, attempt, seconds)
             self.ended(trial.outcome, trial.val_accuracy)

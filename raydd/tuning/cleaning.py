@@ -24,22 +24,24 @@ from raydd.tuning import disk
 from raydd.tuning.studies import Study
 
 STUDY, USED, UNUSED, BANK = "study", "asset in use", "unused asset", "target bank"
-RAY, TEMPORARY, STORE, ARTIFACTS, OTHER = (
+RAY, TEMPORARY, COMPARISON, STORE, ARTIFACTS, OTHER = (
     "ray leftover",
     "temporary leftover",
+    "comparison",
     "mlflow store",
     "artifacts",
     "other",
 )
-KINDS = (STUDY, USED, UNUSED, BANK, RAY, TEMPORARY, STORE, ARTIFACTS, OTHER)
+KINDS = (STUDY, USED, UNUSED, BANK, RAY, TEMPORARY, COMPARISON, STORE, ARTIFACTS, OTHER)
 
 IDLE_SECONDS = 3600.0  # younger temporary files and assets may belong to a process that is at work
+REPORTS = "reports"  # folder of comparisons, as `raydd.report` names it
 REMOVED = ".removed"
 """Folder that things are moved into before they are deleted, so that none is ever there in part."""
 
 ASSET = re.compile(r"[a-z0-9_]+-[0-9a-f]{16}")
 TEMPORARY_NAME = re.compile(
-    r"\.(.+\.(json|jsonl|yaml|safetensors|png|txt)|\d+|[a-z0-9_]+-[0-9a-f]{16})\.([a-z0-9_]{8}|\d+)"
+    r"\.(.+\.(json|jsonl|yaml|safetensors|png|txt|html)|\d+|[a-z0-9_]+-[0-9a-f]{16})\.([a-z0-9_]{8}|\d+)"
 )
 """As `raydd.files` and `raydd.storage.trial` name what they are still writing."""
 
@@ -80,6 +82,7 @@ def survey(home: str | Path) -> list[Item]:
     studies = [Study(home / "studies" / name) for name in Study.names(home)]
     running = [study for study in studies if study.is_running()]
     items = [*_of_studies(home, studies, running), *_assets(home, studies, running), *_banks(home, running)]
+    items += _comparisons(home)
     items += [Item(STORE, path, disk.usage_of(path)) for path in sorted(home.glob("mlflow.db*"))]
     if (home / "artifacts").exists():
         items.append(Item(ARTIFACTS, home / "artifacts", disk.usage_of(home / "artifacts")))
@@ -292,6 +295,17 @@ def _banks(home: Path, running: list[Study]) -> Iterator[Item]:
             yield Item(BANK, path, disk.usage_of(path), deletable=not why, why=why)
     for path in _removed(root):
         yield Item(TEMPORARY, path, disk.usage_of(path), deletable=True)
+
+
+# -- comparisons ---------------------------------------------------------------------------------------------
+
+
+def _comparisons(home: Path) -> Iterator[Item]:
+    """Reports of several studies, which stay: they cannot be made again once one of their studies is gone."""
+    for folder in sorted(path for path in (home / REPORTS).glob("*") if path.is_dir()):
+        parts = [Item(TEMPORARY, path, disk.usage_of(path), deletable=True) for path in _leftovers(folder)]
+        yield from parts
+        yield Item(COMPARISON, folder, disk.usage_of(folder) - sum(part.size for part in parts))
 
 
 # -- deleting ------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from raydd import devices, wording
+from raydd import devices, failures, wording
 from raydd.config import INSTALLED, ResourcesConfig, StudyConfig
-from raydd.errors import ConfigError, StageFailed
+from raydd.errors import ConfigError, StageFailed, StudyStopped
 
 # Ray reads these when it is imported or when a worker starts; what the user has set stays.
 QUIET = {
@@ -245,21 +245,24 @@ def _group_of_its_own() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _fresh_token() -> Iterator[None]:
-    """Give the next Ray of this process a token of its own; a mode or token that the user has set stays.
+    """Give the next Ray of this process a token, the user's own where one is set; a mode that is set stays.
 
     Ray's ports cannot all be bound to loopback, so without a token anybody who reaches the machine could
     run code in the study.
     """
-    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or "RAY_AUTH_MODE" in os.environ:
+    if "RAY_AUTH_MODE" in os.environ:
         yield
         return
     raylet: Any = importlib.import_module("ray._raylet")
 
+    own = not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
     with tempfile.TemporaryDirectory(prefix="raydd-ray-") as folder:
-        token = Path(folder) / "token"
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+        if own:
+            token = Path(folder) / "token"
+            token.touch(mode=0o600)
+            token.write_text(secrets.token_hex(32))
+            os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+        os.environ["RAY_AUTH_MODE"] = "token"
         try:
             # Ray reads both once, when it is imported, which may have been long ago.
             raylet.Config.initialize("")
@@ -270,7 +273,9 @@ def _fresh_token() -> Iterator[None]:
                 )
             yield
         finally:
-            del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN_PATH"]
+            del os.environ["RAY_AUTH_MODE"]
+            if own:
+                del os.environ["RAY_AUTH_TOKEN_PATH"]
 
 
 def nodes(ray: Any) -> list[dict[str, Any]]:
@@ -337,21 +342,30 @@ def fetch(ray: Any, reference: Any, failure: str) -> Any:
 
     Raises:
         StageFailed: the task failed; the sentence ends with the task's own last line.
+        StudyStopped: because the disk is full, which passes.
     """
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause if isinstance(error.cause, Exception) else error
+        if failures.kind_of(cause) == "disk":
+            raise StudyStopped(
+                f"{failure}: the disk is full ({wording.last_line(cause)}); free some"
+            ) from error
         raise StageFailed(f"{failure}: {wording.last_line(cause)}") from error
     except ray.exceptions.RayError as error:
         raise StageFailed(f"{failure}: {wording.last_line(error)}") from error
 
 
-def task_options(resources: ResourcesConfig) -> dict[str, Any]:
+def task_options(ray: Any, resources: ResourcesConfig) -> dict[str, Any]:
     """Resources of a task: those of a trial, so that threads and device are the same; on the least busy node.
 
     A task whose node is lost is run again elsewhere. What it leaves counts only with its result, written last.
+
+    Raises:
+        StageFailed: no node has them; see `slots`.
     """
+    slots(ray, resources)
     return {
         "num_cpus": resources.cpus_per_trial,
         "num_gpus": resources.gpus_per_trial,

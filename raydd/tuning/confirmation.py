@@ -181,7 +181,7 @@ def run_units(
     ]
 
     def submit(task: Callable[..., Any], *arguments: Any) -> Any:
-        options = cluster.task_options(config.resources)
+        options = cluster.task_options(ray, config.resources)
         return ray.remote(task).options(**options).remote(study.folder, *arguments)
 
     pending: dict[Any, str] = {}
@@ -245,9 +245,9 @@ def remake_assets(ray: Any, study: Study, plan: Plan) -> None:
     Raises:
         StageFailed: one could not be made, or is not the one that an earlier report used.
     """
-    remote = ray.remote(tasks.make_asset).options(**cluster.task_options(plan.config.resources))
     records = []
     for index in range(len(plan.method.assets(plan.context))):
+        remote = ray.remote(tasks.make_asset).options(**cluster.task_options(ray, plan.config.resources))
         reference = remote.remote(study.folder, index, "train+val")
         waiting.first_done(ray, study, [reference])
         records.append(cluster.fetch(ray, reference, "an asset could not be made from train+val"))

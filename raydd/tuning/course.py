@@ -83,9 +83,8 @@ class Course:
 
 def end_of(study: Study, trial: TrialRecord) -> End:
     """The end of a trial that was written down."""
-    written = (study.trial_folder(trial.number) / "end.json").stat().st_mtime
     seconds = sum(study.trial_files(trial.number).seconds().values())
-    return End(int(1000 * written), trial.outcome, trial.val_accuracy, seconds)
+    return End(int(1000 * study.ended_at(trial.number)), trial.outcome, trial.val_accuracy, seconds)
 
 
 def figures(ends: Sequence[End], resources: ResourcesConfig) -> list[tuple[dict[str, float], int, int]]:

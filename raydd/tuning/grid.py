@@ -91,26 +91,51 @@ def check_name(
             )
     if name in method.real_side:
         raise ConfigError(
-            f"search.grid: {name} belongs to the real side, which all trials share; a study for each of "
+            f"search.grid: {name} {REAL_SIDE}; a study for each of "
             f"{', '.join(map(wording.value, values))} can have it, with --fix"
         )
-    own, regime = method.assets(context), labels.regime(method, context)
     for value in values:
-        fixing = replace(context, fixed={**context.fixed, name: value})
-        try:
-            needed, other = method.assets(fixing), labels.regime(method, fixing)
-        except Exception:  # whatever is wrong with the value, the method's own check says it better
-            continue
-        if other != regime:
+        check_shared(method, context, {name: value}, "search.grid")
+
+
+REAL_SIDE = "belongs to the real side, which all trials share"
+
+
+def check_shared(method: Method, context: Context, given: Mapping[str, Scalar], where: str) -> None:
+    """Refuse a setting for one trial with another real side, other labels or other assets than its study's.
+
+    Args:
+        method, context: of the study.
+        given: hyperparameters; values that the method does not allow are let through to its own check.
+        where: they stand, for the sentence.
+
+    Raises:
+        ConfigError: what all trials share, and that another study can have it.
+    """
+    try:
+        own = method.defaults(context).model_dump()
+        fixing = replace(context, fixed={**context.fixed, **given})
+        found = method.defaults(fixing).model_dump()
+        needed, regime = method.assets(fixing), labels.regime(method, fixing)
+    except Exception:  # whatever is wrong with the value, the method's own check says it better
+        return
+    said = wording.hyperparameters(given)
+    for name in sorted(method.real_side & set(given)):
+        if found.get(name) != own.get(name):
             raise ConfigError(
-                f"search.grid: {name}={wording.value(value)} gives {other} labels where the study has {regime} ones, "
-                "and the two are never ranked together; a study for each can have it, with --fix"
+                f"{where}: {name} {REAL_SIDE} ({wording.value(own.get(name))}), got {wording.value(given[name])}; "
+                "another study can have it, with --fix"
             )
-        if any(spec not in own for spec in needed):
-            raise ConfigError(
-                f"search.grid: {name} decides which networks are trained before the search, and trials share them; "
-                f"a study for each of {', '.join(map(wording.value, values))} can have it, with --fix"
-            )
+    if regime != labels.regime(method, context):
+        raise ConfigError(
+            f"{where}: {said} gives {regime} labels where the study has {labels.regime(method, context)} ones, "
+            "and the two are never ranked together; another study can have it, with --fix"
+        )
+    if any(spec not in method.assets(context) for spec in needed):
+        raise ConfigError(
+            f"{where}: {said} decides which networks are trained before the search, and trials share them; "
+            "another study can have it, with --fix"
+        )
 
 
 def check_trials(search: SearchConfig, found: Sequence[Point]) -> None:

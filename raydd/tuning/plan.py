@@ -321,7 +321,7 @@ def own_point(
         where: they stand, for the sentence about what is wrong with them.
 
     Raises:
-        ConfigError: an unknown name, a value that the method does not allow, or one that the study has fixed.
+        ConfigError: an unknown name, a value that the method does not allow, or one that all trials of the study share.
     """
     fixed = [name for name in given if name in context.fixed and given[name] != context.fixed[name]]
     if fixed:
@@ -334,6 +334,7 @@ def own_point(
     except SpaceError as error:
         raise ConfigError(f"{where}: {error}") from None
     read = {name: getattr(model, name) for name in given}
+    grid.check_shared(method, context, read, where)
     defaults = method.defaults(context).model_dump()
     searched = {name: defaults[name] for name in space.names_for({**defaults, **read})}
     return {**searched, **{name: value for name, value in read.items() if name not in context.fixed}}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydd import failures, files
-from raydd.errors import StageFailed, StudyError, StudyStopped
+from raydd.errors import StageFailed, StudyError, StudyStopped, TrackingAway
 from raydd.storage.provenance import computed
 from raydd.tuning import cluster, confirmation, extending, preflight
 from raydd.tuning.budget import Budget
@@ -20,11 +20,11 @@ from raydd.tuning.parent import Parent, artifact_root, experiment, open_parent, 
 from raydd.tuning.plan import Plan, check_compiling
 from raydd.tuning.provenance import provenance
 from raydd.tuning.replay import replay
-from raydd.tuning.searcher import STATES, open_optuna, write_missing_ends
+from raydd.tuning.searcher import STATES, check_journal, open_optuna, write_missing_ends
 from raydd.tuning.signals import Signals
 from raydd.tuning.stages import make_assets, search_trials
 from raydd.tuning.studies import Study
-from raydd.tuning.tracking import Tracker
+from raydd.tuning.tracking import Tracker, redact
 from raydd.wording import last_line
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def resume(
             changed = extending.changes(study, more or extending.More())
             ended = extending.over(study, changed)
             if ended is None:
-                plan = replan(study, extending.with_changes(study.config, changed))
+                plan = replan(study, extending.with_changes(study.config, changed), progress)
                 if changed:
                     study.extend(changed)
     except BaseException:
@@ -121,7 +121,7 @@ def confirm_study(
     Raises:
         RayddError: the study is in use, its data have changed, or its search is not done.
     """
-    plan = reopen(study)
+    plan = reopen(study, progress)
     missing = plan.config.search.trials - sum(trial.outcome in STATES for trial in study.trials())
     budget = Budget(study)
     if missing > 0 and not (budget.spent() or budget.settled()):
@@ -138,7 +138,7 @@ def confirm_study(
     return conduct(study, plan, progress, stages, reporter)
 
 
-def reopen(study: Study) -> Plan:
+def reopen(study: Study, progress: Progress) -> Plan:
     """Lock an existing study and plan it anew from what it saved.
 
     Raises:
@@ -146,18 +146,28 @@ def reopen(study: Study) -> Plan:
     """
     study.lock()
     try:
-        return replan(study, study.config)
+        return replan(study, study.config, progress)
     except BaseException:
         study.unlock()
         raise
 
 
-def replan(study: Study, config: StudyConfig) -> Plan:
-    """Plan an existing study that is to be run; `config` is its own, with what is asked for."""
+def replan(study: Study, config: StudyConfig, progress: Progress) -> Plan:
+    """Plan an existing study that is to be run; `config` is its own, with what is asked for.
+
+    A tracking server that is away does not keep a study from going on, any more than it ends one that runs.
+    """
     check_compiling(config)
+    check_journal(study)
     plan = extending.planned(study, config)
     preflight.check(config, study.folder)
-    Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
+    try:
+        Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))
+    except TrackingAway:
+        progress.warning(
+            f"tracking: {redact(tracking_uri(config))} does not answer; what it lacks is written when it is back, or "
+            f"by `{command(study, 'sync')}` later"
+        )
     return plan
 
 

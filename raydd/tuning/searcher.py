@@ -8,8 +8,9 @@ truth, and a trial that was interrupted stays RUNNING in it so that it can be co
 from __future__ import annotations
 
 import math
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from raydd import files
+from raydd.errors import StudyError
 from raydd.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -60,10 +62,31 @@ def startup_trials(trials: int) -> int:
     return min(max(trials // 4, 2), 10)
 
 
+class WholeLines(JournalFileBackend):
+    """A journal with one writer, whose last line a crash or a full disk may have cut off: such a line is taken away
+    before the next is written, which would stand behind it and could never be read.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
+        self.journal = journal
+        # Optuna's lock, which a killed writer leaves; the study's own lock keeps out a second one.
+        journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append entries, a line each."""
+        with self.journal.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            if end and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        super().append_logs(logs)
+
+
 def open_optuna(journal: Path, name: str) -> optuna.Study:
-    """The Optuna study in `journal`, made if it is not there; maximises."""
+    """The Optuna study in `journal`, made if it is not there; maximises. Whoever has it writes alone."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
+    storage = JournalStorage(WholeLines(journal))
     return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
 
 
@@ -77,6 +100,25 @@ def read_optuna(journal: Path, name: str) -> list[optuna.trial.FrozenTrial]:
         return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
     except KeyError:  # it was just begun
         return []
+
+
+def check_journal(study: Study) -> None:
+    """Refuse to go on from a journal that was lost, or is older than the trials, because they would be begun again.
+
+    Raises:
+        StudyError: which trials it does not know.
+    """
+    lost = set(study.numbers()) - {trial.number for trial in read_optuna(study.journal, study.name)}
+    if lost:
+        raise StudyError(
+            f"study {study.name!r} has trials that its {study.journal} does not know ({_listed(lost)}); bring that "
+            "file back as it was, or start a new study with --warm-start"
+        )
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    first = sorted(numbers)
+    return ", ".join(map(str, first[:5])) + (f" and {len(first) - 5} more" if len(first) > 5 else "")
 
 
 def write_missing_ends(study: Study, known: list[optuna.trial.FrozenTrial]) -> None:

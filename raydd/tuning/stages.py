@@ -31,10 +31,9 @@ def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:
     """Train or find the assets, measure what the space depends on; returns the plan with it."""
     config = plan.config
     count = len(plan.method.assets(plan.context))
-    options = cluster.task_options(config.resources)
     if count:
         progress.stage("assets")
-        remote = ray.remote(tasks.make_asset).options(**options)
+        remote = ray.remote(tasks.make_asset).options(**cluster.task_options(ray, config.resources))
         pending = [remote.remote(study.folder, index) for index in range(count)]
         records: list[dict[str, Any]] = []
         for done, reference in enumerate(pending, start=1):
@@ -44,6 +43,7 @@ def make_assets(ray: Any, study: Study, plan: Plan, progress: Progress) -> Plan:
         check_assets(study, records)
     measured = read_measured(study)
     if measured is None:
+        options = cluster.task_options(ray, config.resources)
         reference = ray.remote(tasks.measure).options(**options).remote(study.folder)
         waiting.first_done(ray, study, [reference])
         measured = cluster.fetch(ray, reference, "the initial images could not be measured")

@@ -211,7 +211,8 @@ class Study:
             raise StudyError(f"study {self.name!r} is in use by {self.holder() or 'another process'}")
         self._lock = lock
         StopSign(self.folder).take_down()  # it was meant for an earlier driver
-        files.write_json(self.folder / HOLDER, {"host": socket.gethostname(), "pid": os.getpid()})
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, and its holder is only told of
+            files.write_json(self.folder / HOLDER, {"host": socket.gethostname(), "pid": os.getpid()})
 
     def holder(self) -> str:
         """The process that has the lock, as far as it is known."""
@@ -246,7 +247,7 @@ class Study:
             return False
         lock = files.FileLock(self.folder / "lock")
         try:
-            if self._lock is not None or not lock.acquire():
+            if self._lock is not None or not lock.acquire(shared=True):
                 return True
         except OSError:  # somebody else's study, which may be read and not written
             return False
@@ -302,6 +303,13 @@ class Study:
         """Write down how trial `number` ended; `kind` as in `raydd.failures` where it failed."""
         end = {"outcome": outcome, "why": why} | ({"kind": kind} if kind else {})
         files.write_json(self.trial_folder(number) / "end.json", end)
+
+    def ended_at(self, number: int) -> float:
+        """When trial `number` ended, in seconds since 1970; infinity for one that has not."""
+        try:
+            return (self.trial_folder(number) / "end.json").stat().st_mtime
+        except FileNotFoundError:
+            return math.inf
 
     def best(self) -> TrialRecord | None:
         """The complete trial with the highest validation accuracy (a search estimate); ties go to the lowest number."""

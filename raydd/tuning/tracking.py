@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydd.errors import RayddError, TrackingError
+from raydd.errors import RayddError, TrackingAway, TrackingError
 from raydd.files import FileLock
 from raydd.tuning.artifacts import Carrier, send
 from raydd.tuning.mlflow_limits import now
@@ -465,7 +465,7 @@ def _answers(uri: str) -> None:
     try:
         http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=5)
     except Exception:
-        raise TrackingError(
+        raise TrackingAway(
             f"the MLflow server {redact(uri)} does not answer within 5 s; start it, or leave out "
             "tracking.uri to keep the runs in a file under the home"
         ) from None

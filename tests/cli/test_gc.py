@@ -172,3 +172,20 @@ def test_a_study_that_begins_after_the_look_keeps_what_it_may_need(home, used):
     assert "a study has been started meanwhile" in kept[IDLE]
     assert late.folder.exists()
     assert (home.folder / "assets" / IDLE).exists()
+
+
+def test_comparisons_are_told_and_stay_and_what_a_killed_writer_left_of_them_goes(home, grow_old):
+    page = home.folder / "reports" / "first-second" / "report.html"
+    files.write_bytes(page, bytes(60))
+    cut_off = page.with_name(".report.html.abcd_123")
+    cut_off.write_bytes(bytes(20))
+    grow_old(cut_off)
+    assert items(home) == {
+        "comparison": ["reports/first-second"],
+        "temporary leftover": ["reports/first-second/.report.html.abcd_123"],
+    }
+    assert items(home, "--delete", field="deleted") == {
+        "temporary leftover": ["reports/first-second/.report.html.abcd_123"]
+    }
+    assert page.exists()
+    assert not cut_off.exists()

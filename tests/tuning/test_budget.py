@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,15 @@ def test_patience_counts_trials_since_the_best_one(tmp_path: Path) -> None:
     assert spending.settled() == "3 trials in a row have brought nothing better"
     spending.ended("complete", 0.61)
     assert spending.settled() is None
+
+
+def test_patience_counts_in_the_order_in_which_trials_ended(tmp_path: Path) -> None:
+    study = study_with(tmp_path, patience=3)
+    for number, accuracy in enumerate((0.5, 0.4, 0.41, 0.42)):
+        add_trial(study, number, "complete", accuracy)
+    os.utime(study.trial_folder(0) / "end.json", (2e9, 2e9))  # the longest one, and the best
+    assert Budget(study).in_vain == 0
+    assert study.ended_at(0) == 2e9
 
 
 def test_without_limits_nothing_is_ever_spent(tmp_path: Path) -> None:

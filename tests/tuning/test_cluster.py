@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import http.client
 import importlib.util
 import json
@@ -6,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import types
 import urllib.error
 import urllib.request
 import zipfile
@@ -15,7 +17,7 @@ import pytest
 
 from raydd import config as configuration
 from raydd.config import ResourcesConfig
-from raydd.errors import ConfigError, StageFailed
+from raydd.errors import ConfigError, StageFailed, StudyStopped
 from raydd.tuning import cluster
 
 
@@ -103,6 +105,48 @@ def test_a_cluster_that_holds_no_trial_is_said_at_once():
         StageFailed, match=r"the largest of its 2 nodes have 4 CPUs and 1 GPUs, and .* 5 and 0"
     ):
         cluster.slots(FakeRay({"CPU": 4.0}, {"CPU": 2.0, "GPU": 1.0}), ResourcesConfig(cpus_per_trial=5))
+
+
+def test_a_task_that_no_node_can_run_is_not_submitted():
+    with pytest.raises(StageFailed, match="it has 2 CPUs and 0 GPUs, and a trial takes 64 and 0"):
+        cluster.task_options(FakeRay({"CPU": 2.0}), ResourcesConfig(cpus_per_trial=64))
+
+
+def failing(cause):
+    """A Ray of which one task has failed, as `ray.get` raises it."""
+    import ray
+
+    def get(reference):
+        raise ray.exceptions.RayTaskError("report", "Traceback", cause)
+
+    return types.SimpleNamespace(get=get, exceptions=ray.exceptions)
+
+
+def test_a_task_that_met_a_full_disk_stops_the_study_and_does_not_fail_it():
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(
+        StudyStopped, match=r"report failed: the disk is full \(.*No space left.*\); free some"
+    ):
+        cluster.fetch(failing(full), None, "report failed")
+    with pytest.raises(StageFailed, match=r"report failed: .*nothing"):
+        cluster.fetch(failing(ValueError("nothing")), None, "report failed")
+
+
+@pytest.mark.parametrize("given", [{}, {"RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_TOKEN_PATH": "file"}])
+def test_a_ray_of_ours_wants_a_token_also_where_only_the_token_is_set(given, tmp_path, monkeypatch):
+    import ray
+
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "file").write_text("1" * 64)
+    for name, value in given.items():
+        monkeypatch.setenv(name, str(tmp_path / value) if value == "file" else value)
+    before = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
+    with cluster._fresh_token():
+        assert ray._raylet.get_authentication_mode() == ray._raylet.AuthenticationMode.TOKEN
+        inside = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
+        assert before.items() <= inside.items()
+    assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before
 
 
 class FakeRay:

@@ -111,7 +111,7 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path, search, sentence):
     ("name", "sentence"),
     [
         ("net", "net belongs to the real side, which all trials share"),
-        ("pool_size", "pool_size decides which networks are trained before the search"),
+        ("pool_size", "pool_size=3 decides which networks are trained before the search"),
     ],
 )
 def test_what_trials_share_cannot_be_in_a_grid(tmp_path, name, sentence):
@@ -286,3 +286,38 @@ def test_a_study_that_is_no_grid_has_no_replicates(tmp_path):
     study.unlock()
     with pytest.raises(StudyError, match="is no grid, its sampler is tpe, got 3"):
         extending.changes(study, extending.More(replicates=3))
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "sentence"),
+    [
+        ("dwa", {"labels": "hard"}, "labels=hard gives hard labels where the study has soft ones"),
+        (
+            "dwa",
+            {"rho": 0.01, "teacher_epochs": 3},
+            "teacher_epochs belongs to the real side, which all trials share (200), got 3",
+        ),
+        (
+            "iid",
+            {"batch_real": 8},
+            "batch_real belongs to the real side, which all trials share (256), got 8",
+        ),
+        ("iid", {"base": "idm"}, "base belongs to the real side, which all trials share (dm), got idm"),
+        ("iid", {"pool_size": 3}, "pool_size=3 decides which networks are trained before the search"),
+    ],
+)
+def test_a_point_of_ones_own_shares_what_all_trials_share(tmp_path, method, given, sentence):
+    def asked(own):
+        values = {
+            "method": method,
+            "home": str(tmp_path / "home"),
+            "compile": "off",
+            "search": {"points": [own]},
+        }
+        return prepare(configuration.build(values))
+
+    with pytest.raises(ConfigError) as caught:
+        asked(given)
+    assert str(caught.value).startswith(f"search.points[0]: {sentence}")
+    shared = {name: getattr(asked({}).method.defaults(asked({}).context), name) for name in given}
+    assert asked(shared).points[-1].source == "given"  # the study's own values may be written out

@@ -1,3 +1,5 @@
+import io
+import socket
 import sys
 import time
 
@@ -5,12 +7,14 @@ import pytest
 import yaml
 from optuna.distributions import FloatDistribution, IntDistribution
 from PIL import Image
+from rich.console import Console
 
 from raydd import compiling, devices, files, workload
 from raydd import config as configuration
 from raydd.data import index, load_data
 from raydd.errors import ConfigError, DataError, SpaceError, StudyError
 from raydd.tuning.plan import check_compiling, plan_for, prepare, trials_at_once
+from raydd.tuning.progress import Progress
 from raydd.tuning.search import reopen
 from raydd.tuning.studies import Study
 
@@ -263,7 +267,25 @@ def test_the_beginning_and_the_resuming_of_a_study_look_at_every_file(tmp_path, 
     Image.new("RGB", (8, 8), (99, 99, 99)).save(root / "train" / "a" / "3.png")  # in place
     assert load_data(settings.data).fingerprint == begun.data.fingerprint  # workers are quick
     with pytest.raises(StudyError, match="study 'first' was made from other data"):
-        reopen(study)
+        reopen(study, Progress())
     assert prepare(config(tmp_path, method="dm", ipc=1, data__name=str(root))).data.fingerprint != (
         begun.data.fingerprint
+    )
+
+
+@pytest.mark.integration
+def test_a_tracking_server_that_is_away_keeps_no_study_from_going_on(tmp_path):
+    with socket.socket() as taken:  # bound and not listening: nobody answers
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        begun = prepare(config(tmp_path, name="first", method="dm", ipc=1, tracking__uri=uri))
+        study = Study.create(begun.config, {"study_id": "x"})
+        study.unlock()
+        said = io.StringIO()
+        plan = reopen(study, Progress(Console(file=said, width=200)))
+        study.unlock()
+    assert plan.config == begun.config
+    assert (
+        f"warning: tracking: {uri} does not answer; what it lacks is written when it is back"
+        in said.getvalue()
     )

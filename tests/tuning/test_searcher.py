@@ -6,8 +6,9 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from raydd import files
+from raydd.errors import StudyError
 from raydd.registry import Context, Method
-from raydd.tuning.searcher import Point, StudySearcher, open_optuna, startup_trials
+from raydd.tuning.searcher import Point, StudySearcher, check_journal, open_optuna, startup_trials
 from raydd.tuning.space import StudySpace
 from raydd.tuning.studies import Study
 
@@ -299,3 +300,26 @@ def test_points_that_are_added_run_next_and_once_whoever_drives(tmp_path):
     assert drawn(tmp_path, 2)["values"] == {"x": 0.75, "y": 0.125}
     assert drawn(tmp_path, 3)["values"] == {"x": 0.875, "y": 7.0}  # held, though outside the range
     assert second.optuna.trials[3].params == {"x": 0.875}
+
+
+def test_a_journal_whose_last_line_was_cut_off_goes_on_without_it(tmp_path):
+    run(searcher(tmp_path), [0.1, 0.5])
+    journal = tmp_path / "optuna.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code":8,"worker_id":')
+    (tmp_path / "optuna.journal.lock").symlink_to(tmp_path / "gone")  # of a writer that was killed
+    search = searcher(tmp_path)
+    run(search, [0.3])
+    journal.open("ab").write(b'{"op_')  # while it goes on
+    run(search, [0.4])
+    assert states(tmp_path) == [TrialState.COMPLETE] * 4
+    assert journal.read_bytes().startswith(whole)
+    assert [trial.value for trial in open_optuna(journal, tmp_path.name).trials] == [0.1, 0.5, 0.3, 0.4]
+
+
+def test_a_journal_that_was_lost_is_not_begun_anew(tmp_path):
+    run(searcher(tmp_path), [0.1, 0.5])
+    check_journal(Study(tmp_path))
+    (tmp_path / "optuna.journal").rename(tmp_path / "elsewhere")
+    with pytest.raises(StudyError, match=r"trials that its .*optuna\.journal does not know \(0, 1\); bring"):
+        check_journal(Study(tmp_path))

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from raydd import config as configuration
@@ -117,5 +119,27 @@ def test_a_study_that_its_driver_leaves_is_not_running_for_what_is_written_then(
     study.lock()
     with study.as_ended():
         assert not study.is_running()
+    assert study.is_running()
+    study.unlock()
+
+
+def test_who_looks_whether_a_study_runs_makes_nobody_believe_that_it_does(tmp_path):
+    study, looking = (
+        Study(tmp_path / "studies" / "first"),
+        files.FileLock(tmp_path / "studies" / "first" / "lock"),
+    )
+    assert looking.acquire(shared=True)
+    assert not study.is_running()
+
+
+def test_a_full_disk_keeps_nobody_from_the_lock(tmp_path, monkeypatch):
+    study = create(tmp_path)
+    study.unlock()
+
+    def full(path, value):
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    monkeypatch.setattr(files, "write_json", full)
+    study.lock()
     assert study.is_running()
     study.unlock()

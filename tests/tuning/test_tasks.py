@@ -186,7 +186,7 @@ def test_a_task_whose_worker_is_killed_is_run_again_and_leaves_no_half_result(st
             files.write_json = write
 
     with cluster.session(resources) as ray:
-        task = ray.remote(**cluster.task_options(resources))(killed_at_the_end)
+        task = ray.remote(**cluster.task_options(ray, resources))(killed_at_the_end)
         reference = task.remote(study.folder, arm("random"), 9, "test", [NET], where)
         result = cluster.fetch(ray, reference, "it failed")
     tries = (where / "tries").read_text().splitlines()
