@@ -221,7 +221,7 @@ def test_a_machine_with_a_compiler_has_no_obstacle():
     )
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_compiler_that_does_not_find_pythons_headers_is_an_obstacle(tmp_path, monkeypatch):
     real = shutil.which("g++")
     if real is None:

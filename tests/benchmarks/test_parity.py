@@ -34,7 +34,7 @@ def test_each_question_is_answered_by_its_own_paired_differences() -> None:
     )
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_second_call_measures_only_what_is_missing(tmp_path: Path) -> None:
     def run(seeds: int) -> subprocess.CompletedProcess[str]:
         small = ["--iterations", "2", "--epochs", "2", "--repeats", "1", "--net", "convnet-w8", "--ipc", "1"]

@@ -70,7 +70,7 @@ def test_an_interrupted_run_continues_bit_for_bit(data: DataSplits, context: Con
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("net", ["convnet-w8", "resnet18-w2"])
+@pytest.mark.parametrize("net", ["convnet-w8", pytest.param("resnet18-w2", marks=pytest.mark.slow)])
 def test_covariances_do_not_change_a_bit_of_the_means(data: DataSplits, way: Way, net: str) -> None:
     def means(covariances: bool) -> torch.Tensor:
         return FreshRealSide(data, net, 10, "color_crop", covariances, 0, Compute(CPU, *way)).at(0).means
@@ -100,7 +100,7 @@ def test_the_losses_are_those_of_the_uncompiled_float32_run(
     assert error.item() < (1e-2 if way[0] == "fp32" else 5e-2)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_kernels_that_were_kept_give_the_bits_of_those_that_were_just_made(tmp_path: Path) -> None:
     code = """
 import sys, raydd

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 WAYS = [
     pytest.param(("mixed", False), id="mixed"),
     pytest.param(("fp32", True), id="compiled", marks=pytest.mark.integration),
-    pytest.param(("mixed", True), id="compiled-mixed", marks=pytest.mark.integration),
+    pytest.param(("mixed", True), id="compiled-mixed", marks=pytest.mark.slow),  # minutes of compiling
 ]
 QUEUE = {"net_generate_interval": 2, "model_train_steps": 2, "batch_train": 8}
 TRAINED = {"inner_loop": 4, "n_data": 8, "batch_train": 4, "lr_scaling": False, "lr_img": 0.1}

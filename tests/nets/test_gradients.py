@@ -223,7 +223,9 @@ def test_odd_maps_are_computed_all_the_same(size: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("spec", ["convnet-w8", "convnet-d2-w4", COMPILED_RESNET])
+@pytest.mark.parametrize(
+    "spec", ["convnet-w8", pytest.param("convnet-d2-w4", marks=pytest.mark.slow), COMPILED_RESNET]
+)
 def test_compiled_gives_what_float64_gives_for_one_network_after_the_other(spec: str) -> None:
     from torch._dynamo.utils import counters
 

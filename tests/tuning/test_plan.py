@@ -182,7 +182,7 @@ def test_a_brief_study_is_eager_says_why_and_saves_it(tmp_path):
     assert study.config.compile == "off"
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_long_study_is_compiled_where_compiling_works(tmp_path):
     if compiling.obstacle() is not None:
         pytest.skip(compiling.obstacle())
