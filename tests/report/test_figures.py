@@ -1,7 +1,9 @@
 """Figures: the numbers in them, what they refuse, and that the files are whole."""
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -518,6 +520,12 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(
     assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_the_figure_of_the_readme_is_drawn_of_any_study(swept, tmp_path):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (kind,) = re.findall(r"^ +raydd figure (\S+) first ", text, re.MULTILINE)
+    assert run(tmp_path, kind, "first", "--out", str(tmp_path / "a.png")).exit_code == 0
 
 
 def test_figures_of_one_study_refuse_two(swept, tmp_path):

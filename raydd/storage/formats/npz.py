@@ -48,7 +48,7 @@ def read(path: Path) -> Content:
     labels, logits = (
         labels_of(arrays["labels"], len(images), str(path)) if "labels" in arrays else (None, None)
     )
-    extra = {
+    extra: dict[str, torch.Tensor] = {
         name: tensor_of(arrays[name], f"{path}: {name}")
         for name in ("logits", "boxes", "replay", "mean", "std")
         if name in arrays
