@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"error: {line}", err=True)
             ctx.exit(error.exit_code)
-        except (PermissionError, NotADirectoryError) as error:
+        except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"error: {where}{error.strerror or error}", err=True)
             ctx.exit(BAD_INPUT)

@@ -26,7 +26,7 @@ EPILOG = options.examples(
     "--tracking-uri", metavar="URI", help="The store.  [env: MLFLOW_TRACKING_URI; default: the home's own]"
 )
 @click.option("--out", metavar="FILE", help="File to write.  [default: NAME-TRIAL.safetensors here]")
-@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.option("--force", is_flag=True, help="Overwrite the file, and the .png beside it, if they exist.")
 @click.option("--study-id", metavar="ID", help="Which of several studies of that name.")
 @click.option("--unchecked", is_flag=True, help="Take a set whose sha256 nobody wrote down.")
 @options.home
@@ -52,14 +52,18 @@ def get(
     target = files.absolute(out or f"{address.replace('/', '-')}.safetensors")
     if target.suffix != ".safetensors":
         raise ConfigError(f"--out: {out!r} must end in .safetensors")
-    if target.exists() and not force:
-        raise ConfigError(f"--out: {target} exists already; name another file, or overwrite it with --force")
+    preview = target.with_suffix(".png")
+    for file in (target, preview):
+        if file.exists() and not force:
+            raise ConfigError(
+                f"--out: {file} exists already; name another file, or overwrite it with --force"
+            )
     uri = store_uri.chosen(tracking_uri, options.home_folder(home))
     found = fetching.fetch(uri, address, study_id=study_id, unchecked=unchecked)
     files.write_bytes(target, found.content)
     from raydd.storage.preview import png
 
-    files.write_bytes(target.with_suffix(".png"), png(found.distilled.grid()))
+    files.write_bytes(preview, png(found.distilled.grid()))
     if as_json:
         output.emit_json(_row(found, target))
         return

@@ -126,12 +126,14 @@ def parse_value(text: str) -> Any:
 
 
 def pairs(option: str, texts: Sequence[str], problems: list[str]) -> dict[str, str]:
-    """`NAME=VALUE` texts as a dict of texts; what is not of that form is added to `problems`."""
-    found = {}
+    """`NAME=VALUE` texts as a dict of texts; what is not of that form, or named before, is added to `problems`."""
+    found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
             problems.append(f"{option}: {text!r} is not NAME=VALUE")
+        elif name.strip() in found:
+            problems.append(f"{option}: {name.strip()} is given twice")
         else:
             found[name.strip()] = value.strip()
     return found
@@ -141,7 +143,7 @@ def hyperparameters(texts: Sequence[str]) -> dict[str, Any]:
     """The values of `--hp NAME=VALUE`.
 
     Raises:
-        ConfigError: every text that is not of that form.
+        ConfigError: every text that is not of that form, or whose name was given before.
     """
     problems: list[str] = []
     found = {name: parse_value(text) for name, text in pairs("--hp", texts, problems).items()}

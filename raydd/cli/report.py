@@ -36,7 +36,7 @@ def report(names: tuple[str, ...], out: str | None, opens: bool, home: str | Non
     if len(studies) == 1:
         written = page.write_report(studies[0], target)
     else:
-        written = page.write_comparison(studies, target or page.comparison_folder(studies))
+        written = page.write_comparison(studies, target)
     click.echo(str(written[0]))
     if opens:
         webbrowser.open(written[0].as_uri())

@@ -81,7 +81,7 @@ def restored(content: Content) -> DistilledSet:
     labels = (
         initial_labels(manifest["classes"], manifest["ipc"]) if content.labels is None else content.labels
     )
-    logits = None if content.logits is None else content.logits.to(torch.float16)
+    logits = None if content.logits is None else _halved(content.logits)
     order = labels.argsort(stable=True)
     made = DistilledSet(images[order], labels[order], manifest, boxes, logits, content.replay)
     made.check("the file")
@@ -118,7 +118,7 @@ def adopted(
     labels, logits, said = _labels(content, data)
     notes += said
     counts = torch.bincount(labels, minlength=data.classes).tolist()
-    if len(counts) > data.classes or min(counts) != max(counts):
+    if min(counts) != max(counts):
         few, many = counts.index(min(counts)), counts.index(max(counts))
         raise ArtifactError(
             f"the set has {counts[few]} images of class {few} and {counts[many]} of class {many}, and {data.name!r} "
@@ -144,7 +144,7 @@ def adopted(
         "augmentation": recipe.augmentation,
     }
     if logits is not None:
-        logits = _as_logits(logits)[order].to(torch.float16)
+        logits = _halved(_as_logits(logits)[order])
         teacher = {
             "asset": UNKNOWN,
             "sha256": "",
@@ -197,6 +197,11 @@ def origin_of(path: Path, kind: str) -> dict[str, Any]:
 def _labels(content: Content, data: DataSplits) -> tuple[torch.Tensor, torch.Tensor | None, list[str]]:
     """Classes in the data's order, logits if there are any, and a sentence where something had to be assumed."""
     count, logits, labels = len(content.images), content.logits, content.labels
+    if logits is not None and (logits.ndim != 2 or len(logits) != count or not logits.is_floating_point()):
+        raise ArtifactError(
+            f"the set has {logits.dtype} logits of shape {tuple(logits.shape)}; allowed are floating-point ones, a row "
+            f"for each of {count} images"
+        )
     if logits is not None and logits.shape[1] != data.classes:
         raise ArtifactError(
             f"the set has logits of {logits.shape[1]} classes, and {data.name!r} has {data.classes}"
@@ -214,9 +219,13 @@ def _labels(content: Content, data: DataSplits) -> tuple[torch.Tensor, torch.Ten
         return initial_labels(data.classes, count // data.classes), logits, assumed
     if labels.min() < 0:
         raise ArtifactError(f"the set has a label {labels.min().item()}; classes are numbered from 0")
-    if content.class_names is None:
-        return labels, logits, []
-    matched, said = _matched(content.class_names, data.class_names)
+    matched, said = (
+        (None, []) if content.class_names is None else _matched(content.class_names, data.class_names)
+    )
+    if labels.max() >= data.classes:
+        raise ArtifactError(
+            f"the set has a label {labels.max().item()}, and {data.name!r} has {data.classes} classes"
+        )
     return (labels if matched is None else matched[labels]), logits, said
 
 
@@ -241,6 +250,17 @@ def _as_logits(values: torch.Tensor) -> torch.Tensor:
     if values.min() >= 0 and bool(torch.isclose(sums, torch.ones_like(sums), atol=1e-3).all()):
         return values.clamp_min(1e-7).log()
     return values
+
+
+def _halved(logits: torch.Tensor) -> torch.Tensor:
+    """Logits as sets hold them, float16."""
+    half = logits.to(torch.float16)
+    if not bool(half.isfinite().all()):
+        raise ArtifactError(
+            f"the set has logits in [{logits.min().item():g}, {logits.max().item():g}]; allowed are finite ones up to "
+            "65504, the largest of float16"
+        )
+    return half
 
 
 def outgoing(

@@ -32,6 +32,8 @@ class OneVerb(LazyGroup):
     [
         (ConfigError(["a: wrong", "b: wrong too"]), 2, "error: a: wrong\nerror: b: wrong too\n"),
         (StageFailed("none of 3 trials finished"), 1, "error: none of 3 trials finished\n"),
+        (FileExistsError(17, "File exists", "a"), 2, "error: a: File exists\n"),
+        (IsADirectoryError(21, "Is a directory", "a"), 2, "error: a: Is a directory\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )

@@ -78,6 +78,17 @@ def test_every_problem_is_told_at_once():
     ]
 
 
+@pytest.mark.parametrize(
+    ("option", "flag"), [("fix", "--fix"), ("range_", "--range"), ("grid", "--grid"), ("settings", "--set")]
+)
+def test_a_name_that_is_given_twice_is_refused(option, flag):
+    with pytest.raises(ConfigError) as caught:
+        config("dwa", **{option: ["rho=0.1", "k=1", "rho=0.2"]})
+    assert f"{flag}: rho is given twice" in caught.value.problems
+    with pytest.raises(ConfigError, match="--hp: rho is given twice"):
+        options.hyperparameters(["rho=0.1", " rho =0.1"])
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(ConfigError, match=r"cannot read nowhere/study\.yaml: No such file"):
         config("nowhere/study.yaml")

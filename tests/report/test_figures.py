@@ -1,6 +1,9 @@
 """Figures: the numbers in them, what they refuse, and that the files are whole."""
 
 import math
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+import raydd
 from raydd import config as configuration
 from raydd import files
 from raydd.cli import main
@@ -17,7 +21,9 @@ from raydd.report.figures import (
     ablation,
     curves,
     distance,
+    features,
     heat_map,
+    maps,
     progress,
     scatter,
     settings,
@@ -122,15 +128,77 @@ def test_what_was_not_swept_is_said(swept, tmp_path):
         settings.swept(random.study, settings.settings_of(random.study, ALL), "rho")
 
 
+def test_values_that_look_alike_are_settings_of_their_own(tmp_path):
+    written = Written(tmp_path, "betas", "iid", grid={"beta": [1.0, 1.0001, 1.0002, 1.001]})
+    for number, beta in enumerate((1.0, 1.0001, 1.0002, 1.001)):
+        written.trial(0.5 + 0.1 * number, beta=beta)
+    found = settings.settings_of(written.study, ALL)
+    assert [(one.values["beta"], one.accuracies) for one in found] == [
+        (1.0, (0.5,)),
+        (1.0001, (0.6,)),
+        (1.0002, (0.7,)),
+        (1.001, (0.8,)),
+    ]
+
+
+def test_the_same_run_again_is_no_replicate(tmp_path):
+    written = Written(tmp_path, "idc", "idc").trial(0.5, factor=2).trial(0.6, factor=1)
+    written.trial(0.5, factor=2).trial(0.7, 1, factor=2)
+    two, one = settings.settings_of(written.study, ALL)
+    assert (two.accuracies, two.numbers, two.replicates) == ((0.5, 0.7), (0, 3), (0, 1))
+    assert (one.accuracies, math.isnan(one.low)) == ((0.6,), True)
+    assert [strip.x for strip in curves.curves_along([written.study], "factor", ALL)] == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "along", "also"),
+    [
+        (["curve", "--x", "rho"], "rho", "k = 12, lr = 0.25"),
+        (["pictures", "--x", "k"], "k", "lr = 0.25, rho = 0.015"),
+        (["grid", "--x", "rho", "--y", "k"], "rho and k", "lr = 0.25"),
+        (["dwa-grid"], "rho and k", "lr = 0.25"),
+    ],
+)
+@pytest.mark.parametrize("outcome", ["failed", "complete"])
+def test_a_sweep_of_more_without_trial_0_is_refused_with_what_else_was_swept(
+    tmp_path, arguments, along, also, outcome
+):
+    written = Written(tmp_path, "three", grid={"rho": RHO, "k": K[:2], "lr": [0.1, 0.2]})
+    written.trial(0.9, outcome=outcome, rho=0.015, k=12, lr=0.25)
+    for rho in RHO:
+        for k in K[:2]:
+            for lr in (0.1, 0.2):
+                written.trial(0.5, rho=rho, k=k, lr=lr)
+    kind, *axes = arguments
+    result = run(tmp_path, kind, "three", *axes, "--out", str(tmp_path / "a.png"))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"error: study 'three' has no complete setting along {along} with trial 0's {also}, which it has swept too; "
+        "this figure needs two\n",
+    )
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_one_point_is_no_curve(swept, tmp_path):
+    result = run(tmp_path, "curve", "first", "--x", "k", "--out", str(tmp_path / "a.png"))
+    assert result.exit_code == 2
+    assert "has one complete setting along k with trial 0's rho = 0.015, which it has swept" in result.stderr
+
+
 # -- curves --------------------------------------------------------------------------------------------------
+
+
+def along_k(study):
+    """A study of two values of k, beside another one."""
+    written = Written(study.home, "along", grid={"k": [1, 6]})
+    return written.trial(0.9, k=12).trial(0.6, k=1).trial(0.7, k=6).study
 
 
 def test_a_curve_has_a_point_a_value(swept):
     with pytest.raises(StudyError, match="has not swept 'lambda_var'"):
         curves.curves_along([swept], "lambda_var", ALL)
-    (one,) = curves.curves_along([swept], "k", ALL)
-    assert one.name == "first"
-    assert one.x == [12.0]  # trial 0's rho alone, and it is no combination: of one value
+    (one,) = curves.curves_along([along_k(swept)], "k", ALL)
+    assert (one.name, one.x, one.n) == ("along", [1.0, 6.0], [1, 1])
 
 
 def test_decoupled_and_coupled_weights_are_curves_of_their_own(tmp_path):
@@ -144,6 +212,21 @@ def test_decoupled_and_coupled_weights_are_curves_of_their_own(tmp_path):
     other = Written(tmp_path, "dm", method="dm").trial(0.5, lr_img=1.0)
     with pytest.raises(StudyError, match="has searched dm, which has no lambda_var and coupled"):
         curves.weight_curves([other.study], ALL)
+
+
+def test_a_curve_of_weights_keeps_everything_else_as_trial_0_has_it(tmp_path):
+    written = Written(tmp_path, "more", grid={"lambda_var": [0.01, 0.1], "lr": [0.1, 0.2]})
+    for lr in (0.1, 0.2):
+        for weight in (0.01, 0.1):
+            written.trial(0.5 + weight + lr, lambda_var=weight, lambda_mean=0.01, lr=lr)
+    (one,) = curves.weight_curves([written.study], ALL)
+    assert (one.x, one.mean) == ([0.01, 0.1], pytest.approx([0.61, 0.7]))
+    none = Written(tmp_path, "none", grid={"lambda_var": [0.01, 0.1], "lr": [0.1, 0.2]})
+    none.trial(0.9, lambda_var=0.11, lr=0.5)
+    for weight in (0.01, 0.1):
+        none.trial(0.5, lambda_var=weight, lr=0.1).trial(0.6, lambda_var=weight, lr=0.2)
+    with pytest.raises(StudyError, match=r"no complete setting along lambda_var with trial 0's lr = 0\.5"):
+        curves.weight_curves([none.study], ALL)
 
 
 # -- the ablation --------------------------------------------------------------------------------------------
@@ -185,6 +268,28 @@ def test_an_ablation_takes_one_weight_beside_0(tmp_path):
         ablation.ablation(written.study, ALL)
 
 
+def test_without_its_base_there_is_no_ablation(tmp_path):
+    written = Written(tmp_path, "bare", "iid", grid={"lambda_cc": [0.0, 0.05], "lambda_cm": [0.0, 0.01]})
+    written.trial(0.1, outcome="failed", lambda_cc=0.0, lambda_cm=0.0)
+    written.trial(0.6, lambda_cc=0.05, lambda_cm=0.0).trial(0.7, lambda_cc=0.0, lambda_cm=0.01)
+    with pytest.raises(StudyError, match="no complete trial with lambda_cc = lambda_cm = 0, the base"):
+        ablation.ablation(written.study, ALL)
+
+
+def test_a_setting_with_another_hyperparameter_is_in_no_cell(tmp_path):
+    study = ablated(tmp_path)
+    added = {"number": 13, "source": "added", "iterations": 20, "seed": 0, "replicate": 0}
+    values = {"lambda_cc": 0.0, "lambda_cm": 0.0, "lr_img": 5.0}
+    files.write_json(
+        study.trial_folder(13) / "hyperparameters.json", {**added, "searched": values, "values": values}
+    )
+    attempt = study.trial_files(13).claim()
+    attempt.begin(None, {"session": 1, "iteration": 0})
+    attempt.report({"iteration": 20, "evaluated": 1, "val_accuracy": 0.1, "attempt": 1, "seconds": 1.0})
+    study.write_end(13, "complete", "")
+    assert ablation.ablation(study, ALL)["DM"].mean == pytest.approx(0.61)
+
+
 # -- on the way ----------------------------------------------------------------------------------------------
 
 
@@ -210,6 +315,28 @@ def test_mue_is_correlated_with_accuracy_over_complete_trials(tmp_path):
     assert (other.group, len(other.numbers), other.correlation) == ("", 7, found.correlation)
     with pytest.raises(StudyError, match="no complete trial with a measured border_share"):
         progress.measured([written.study], "border_share", ALL)
+
+
+@pytest.mark.parametrize(("accuracy", "mue", "what"), [(0.0, 0.01, "accuracy"), (0.01, 0.0, "mue")])
+def test_equal_values_have_no_rank_correlation(tmp_path, accuracy, mue, what):
+    written = Written(tmp_path, method="udd")
+    for number in range(5):
+        course = [(20, 0.5 + accuracy * number, 0.3 + mue * number)]
+        written.trial(0.5, course=course, lr_img=0.1)
+    result = run(tmp_path, "mue-accuracy", "first", "--out", str(tmp_path / "a.png"))
+    assert result.stderr == (
+        f"error: a rank correlation needs values that differ, and all 5 trials have the same {what}\n"
+    )
+
+
+def test_courses_of_two_studies_of_one_method_are_told_apart(tmp_path):
+    for name in ("one", "two"):
+        Written(tmp_path, name, method="iid").trial(0.6, beta=1.0)
+    Written(tmp_path, "base", method="dm").trial(0.6, lr_img=1.0)
+    out = tmp_path / "figure.svg"
+    assert run(tmp_path, "accuracy-iteration", "one", "two", "base", "--out", str(out)).exit_code == 0
+    for name in ("IID (one), best trial", "IID (two), best trial", ">DM, best trial"):
+        assert name in out.read_text()
 
 
 # -- features ------------------------------------------------------------------------------------------------
@@ -238,6 +365,62 @@ def test_distances_are_means_over_classes_and_runs():
         distance.distances(some_features(ipc=1))
 
 
+def confirmed(home, name, method, base=None):
+    """A confirmed study of no trials; only what its arms are is written."""
+    study = Written(home, name, method).study
+    arms = [{"name": "winner", "method": method}, {"name": "random", "method": None}]
+    arms += [] if base is None else [{"name": "base", "method": base}]
+    files.write_json(study.folder / "confirm" / "report.json", {"arms": arms})
+    return study
+
+
+def test_sets_of_several_studies_are_all_shown_and_a_tuned_base_in_place_of_an_untuned_one(tmp_path):
+    one, two = (confirmed(tmp_path, name, "iid", "dm") for name in ("one", "two"))
+    tuned = confirmed(tmp_path, "tuned", "dm")
+
+    def shown(*studies):
+        sets = {study.name: {arm: ["a set"] for arm in ("winner", "base", "random")} for study in studies}
+        if tuned in studies:
+            del sets["tuned"]["base"]
+        found = features.chosen(studies, ("random", "base", "winner"), sets)
+        return {name: (study.name, arm) for name, (study, arm) in found.items()}
+
+    assert shown(one) == {
+        "random real": ("one", "random"),
+        "DM": ("one", "base"),
+        "IID": ("one", "winner"),
+    }
+    assert shown(one, two) == {
+        f"{name} ({study})": (study, arm)
+        for study in ("one", "two")
+        for name, arm in (("random real", "random"), ("DM", "base"), ("IID", "winner"))
+    }
+    both = shown(one, tuned)
+    assert (both["DM"], both["IID"]) == (("tuned", "winner"), ("one", "winner"))
+    assert len(both) == 4
+
+
+def test_every_set_has_its_markers_however_many_there_are(tmp_path):
+    few = some_features()
+    many = {f"random real ({name})": few.sets["DWA"] for name in "ab"}
+    many |= {f"DWA ({name})": few.sets["DWA"] for name in "abcdefgh"}
+    drawn = distance.draw_distances([confirmed(tmp_path, "one", "dwa")], replace(few, sets=many))
+    (axis,) = drawn.axes
+    assert len(axis.get_legend().get_texts()) == 10
+    lines = [line for line in axis.lines if line.get_label() in axis.get_legend_handles_labels()[1]]
+    assert [line.get_color() == style.GREY for line in lines] == [True] * 2 + [False] * 8
+
+
+def test_two_classes_have_no_two_discriminants():
+    found = some_features()
+    chosen = found.real_labels < 2
+    two = replace(
+        found, real=found.real[chosen], real_labels=found.real_labels[chosen], class_names=("a", "b")
+    )
+    with pytest.raises(StudyError, match="need three of them, and these data have 2"):
+        scatter.discriminants(two)
+
+
 def test_separations_are_of_every_run():
     apart = scatter.separations(some_features())
     assert [len(values) for values in apart.values()] == [1, 2]
@@ -254,6 +437,26 @@ def test_tsne_has_a_seed_and_the_discriminants_are_of_the_real_images_alone():
     line, _ = scatter.discriminants(found)
     other, _ = scatter.discriminants(some_features(spread=3.0))
     np.testing.assert_array_equal(line, other)
+
+
+# -- maps ----------------------------------------------------------------------------------------------------
+
+
+def test_maps_of_whole_images(tmp_path):
+    fix = {"net": "convnet-w4", "proxy_net": "convnet-w4", "proxy_epochs": 1, "n_data": 8, "factor": 1}
+    fix |= {"batch_real": 8, "batch_train": 8}
+    study = Written(tmp_path, "whole", "udd", fix=fix).study
+    digits = raydd.load_data("digits")
+    made = raydd.distill(
+        "udd", digits, ipc=1, iterations=1, hyperparameters=fix, compile="off", home=tmp_path
+    )
+    assert made.manifest["decode"] == {"kind": "identity"}
+    made.save(study.folder / "confirm" / "3" / "report-0" / "distilled.safetensors")
+    arm = {"name": "winner", "method": "udd", "trial": 3, "n": 1}
+    files.write_json(study.folder / "confirm" / "report.json", {"arms": [arm]})
+    (one,) = maps.mapped(study)
+    assert (one.name, one.maps.shape, one.images.shape) == ("UDD", (10, 8, 8), (10, 8, 8, 3))
+    assert 0.0 < one.mue < 1.0
 
 
 # -- drawing -------------------------------------------------------------------------------------------------
@@ -317,6 +520,12 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(
     assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_the_figure_of_the_readme_is_drawn_of_any_study(swept, tmp_path):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (kind,) = re.findall(r"^ +raydd figure (\S+) first ", text, re.MULTILINE)
+    assert run(tmp_path, kind, "first", "--out", str(tmp_path / "a.png")).exit_code == 0
 
 
 def test_figures_of_one_study_refuse_two(swept, tmp_path):

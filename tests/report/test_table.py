@@ -39,7 +39,7 @@ def arm(name, runs, *, method="iid", trial=None, labels="hard", net="convnet", s
     over = vars(statistics.interval(runs))
     one = {**facts, "runs": runs, **over, "epochs": 30, "optimisation_steps": steps, "equal_steps": None}
     if again is not None:
-        one["equal_steps"] = {"runs": again[1], "optimisation_steps": again[0]}
+        one["equal_steps"] = {"runs": again[1], "optimisation_steps": again[0], "epochs": again[2]}
     return one
 
 
@@ -199,11 +199,24 @@ def test_what_cannot_be_paired_is_said():
 def test_differences_are_taken_at_equal_steps(tmp_path):
     arms = [
         arm("winner", WINNER, trial=3),
-        arm("default", [value + 0.2 for value in WINNER], trial=0, steps=400, again=(100, DEFAULT)),
+        arm("default", [value + 0.2 for value in WINNER], trial=0, steps=400, again=(100, DEFAULT, 25)),
     ]
     row = only([make(tmp_path, arms=arms)])
     assert row.cells["carried"].mean > row.cells["tuned"].mean
     assert row.best == "tuned"
+
+
+def test_steps_are_equal_to_the_nearest_epoch(tmp_path):
+    # Four views an image take four steps an epoch where the base takes three.
+    winner, base = arm("winner", WINNER, trial=3, steps=160), arm("base", DEFAULT, method="dm", steps=120)
+    winner["epochs"] = base["epochs"] = 40
+    near = {**base, "equal_steps": {"runs": DEFAULT, "optimisation_steps": 159, "epochs": 53}}
+    row = only([make(tmp_path, arms=[winner, near])])
+    assert (row.best, row.notes[1:]) == ("tuned", ())
+    far = {**base, "equal_steps": {"runs": DEFAULT, "optimisation_steps": 156, "epochs": 52}}
+    row = only([make(tmp_path, "far", arms=[winner, far])])
+    assert row.best is None
+    assert "160 and 156 optimisation steps" in row.notes[-1]
 
 
 # -- formats -------------------------------------------------------------------------------------------------

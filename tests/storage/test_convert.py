@@ -284,6 +284,28 @@ def test_the_manifest_says_where_a_set_came_from_and_names_no_training_images(pl
     assert DistilledSet.load(tmp_path / "again.safetensors").manifest == back.manifest
 
 
+def test_a_class_called_train_is_a_class(tmp_path):
+    for name in ("apple", "train", "zebra"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "a.png")
+    found = convert.read(tmp_path, "folder")
+    assert (found.class_names, found.labels.tolist()) == (("apple", "train", "zebra"), [0, 1, 2])
+    (tmp_path / "above").mkdir()
+    for name in ("apple", "train", "zebra"):
+        (tmp_path / name).rename(tmp_path / "above" / name)
+    (tmp_path / "above").rename(tmp_path / "train")
+    assert convert.read(tmp_path, "folder").class_names == ("apple", "train", "zebra")
+
+
+@pytest.mark.parametrize("kind", [">i4", "uint8", "uint16", ">u2", "float32", ">f8"])
+def test_numbers_of_any_kind_and_byte_order_are_classes(plain, data, kind, tmp_path):
+    images = plain.unit_pixels().numpy().astype(">f4")
+    np.savez(tmp_path / "a.npz", images=images, labels=plain.targets.numpy().astype(kind))
+    back, _ = adopted(convert.read(tmp_path / "a.npz", "npz"), data, RECIPE, {})
+    assert torch.equal(back.pixels, plain.unit_pixels())
+    assert torch.equal(back.targets, plain.targets)
+
+
 # -- refusals ---------------------------------------------------------------------------------------------
 
 
@@ -345,6 +367,92 @@ def test_what_does_not_fit_the_data_is_refused(data, images, labels, sentence, t
     torch.save({"data": [[images, labels]]}, tmp_path / "res.pt")
     with pytest.raises(ArtifactError, match=sentence):
         adopted(convert.read(tmp_path / "res.pt", "dc"), data, RECIPE, {})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"labels": np.array(["red"] * 6)}, "labels holds no numbers"),
+        ({"labels": np.full(6, 10**6)}, "the set has a label 1000000, and 'colours' has 3 classes"),
+        (
+            {"labels": np.arange(6), "class_names": np.array(["red", "green", "blue"])},
+            "the set has a label 5",
+        ),
+        (
+            {"logits": np.full((6, 3), 7e4)},
+            r"logits in \[70000, 70000\]; allowed are finite ones up to 65504",
+        ),
+        (
+            {"logits": np.zeros((5, 3))},
+            r"logits of shape \(5, 3\); allowed are .* a row for each of 6",
+        ),
+        ({"logits": np.zeros(6)}, r"logits of shape \(6,\)"),
+        ({"mean": np.zeros(3), "std": np.ones(2)}, "images of 3 channels need 3 of each"),
+        ({"mean": np.zeros(1), "std": np.ones(1)}, "images of 3 channels need 3 of each"),
+        ({"mean": np.zeros(3)}, "images of 3 channels need 3 of each"),
+        ({"mean": np.zeros(3), "std": np.array([1.0, 0.0, 1.0])}, "and std above 0"),
+    ],
+)
+def test_arrays_that_cannot_be_used_are_refused(plain, data, arrays, sentence, tmp_path):
+    whole = {"images": plain.unit_pixels().numpy(), "labels": plain.targets.numpy(), **arrays}
+    np.savez(tmp_path / "a.npz", **whole)
+    with pytest.raises(ArtifactError, match=sentence):
+        adopted(convert.read(tmp_path / "a.npz", "npz"), data, RECIPE, {})
+
+
+def test_large_logits_of_a_set_of_raydd_are_refused_too(soft, tmp_path):
+    path, _ = sent(soft, "npz", tmp_path)
+    with np.load(path) as arrays:
+        changed = {**arrays, "logits": np.full((6, 3), 1e5, dtype=np.float32)}
+    np.savez(path, **changed)
+    with pytest.raises(ArtifactError, match="allowed are finite ones up to 65504"):
+        restored(convert.read(path, "npz"))
+
+
+@pytest.mark.parametrize("scale", [255.0, 4.0, -1.1])
+def test_a_list_of_images_that_are_hardly_pixels_is_not_taken_for_idcs_unless_told(
+    plain, data, scale, tmp_path
+):
+    path = tmp_path / "data.pt"
+    pixels = scale * plain.unit_pixels().clamp(0, 1)
+    pixels[0, 0, 0, 0] = scale
+    torch.save([pixels, plain.targets], path)
+    low, high = pixels.min().item(), pixels.max().item()
+    with pytest.raises(ArtifactError) as caught:
+        formats.of_input(path)
+    assert f"with images in [{low:g}, {high:g}], and IDC's are pixels in [0, 1]" in str(caught.value)
+    back, _ = adopted(convert.read(path, "idc"), data, RECIPE, {})
+    assert back.manifest["pixels"] == "normalised"
+
+
+def test_a_list_of_images_a_little_beyond_black_and_white_is_idcs(plain, tmp_path):
+    path, _ = sent(plain, "idc", tmp_path)
+    assert torch.load(path, weights_only=True)[0].min() < 0
+    assert formats.of_input(path) == "idc"
+
+
+def test_labels_of_a_hub_folder_that_are_no_numbers_are_refused(plain, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    path, _ = sent(plain, "hf", tmp_path)
+    file = path / "data" / "train-00000-of-00001.parquet"
+    alone(path)
+    table = parquet.read_table(file)
+    for labels in (pa.array(["red"] * 6), pa.array([0, 0, 1, 1, 2, None])):
+        parquet.write_table(table.set_column(1, "label", labels), file)
+        with pytest.raises(ArtifactError, match="column label: labels holds no numbers"):
+            convert.read(path, "hf")
+
+
+def test_more_than_one_learning_rate_is_refused(plain, tmp_path):
+    path, _ = sent(plain, "ddranking", tmp_path)
+    torch.save(torch.tensor([0.01, 0.02]), path / "lr.pt")
+    with pytest.raises(ArtifactError, match=r"lr\.pt holds 2 values; allowed is one learning rate"):
+        convert.read(path, "ddranking")
+    torch.save("fast", path / "lr.pt")
+    with pytest.raises(ArtifactError, match=r"lr\.pt holds no numbers"):
+        convert.read(path, "ddranking")
 
 
 def test_images_beyond_the_unit_range_without_a_normalisation_are_refused(plain, tmp_path):

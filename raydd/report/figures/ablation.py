@@ -15,7 +15,7 @@ from raydd.evaluation.statistics import Difference
 from raydd.report.figures import style
 from raydd.report.figures.captions import about, methods, replicates, values
 from raydd.report.figures.choice import Choice
-from raydd.report.figures.settings import Setting, settings_of, swept, value_of
+from raydd.report.figures.settings import Setting, alone, settings_of, swept, value_of
 from raydd.tuning.studies import Study
 
 TERMS = ("lambda_cc", "lambda_cm")
@@ -31,27 +31,28 @@ def ablation(study: Study, choice: Choice) -> dict[str, Setting]:
     """The settings with and without each of IID's two terms, by what they are called.
 
     Raises:
-        StudyError: a term was not turned off and on, or with several weights.
+        StudyError: a term was not turned off and on, or with several weights, or there is no trial without both.
     """
     settings = settings_of(study, choice)
+    axes = {}
     for term in TERMS:
-        swept_over = swept(study, settings, term)
+        axes[term] = swept_over = swept(study, settings, term)
         if len(swept_over) != 2 or swept_over[0] != 0:
             raise StudyError(
                 f"study {study.name!r} has run {term} at {', '.join(map(wording.value, swept_over))}; an ablation "
                 f"needs 0 and one weight above it, as `--grid {term}=0,{wording.value(swept_over[-1] or 0.01)}` gives"
             )
     base = str(value_of(study, settings[0], "base") or "dm").upper()
-    kept = {term: set(study.config.search.grid[term]) for term in TERMS if term in study.config.search.grid}
-    found = {}
-    for (cc, cm), name in ON.items():
-        for one in settings:
-            weights = {term: value_of(study, one, term) for term in TERMS}
-            if any(value not in kept.get(term, {value}) for term, value in weights.items()):
-                continue  # trial 0, which is outside the grid
-            if (weights["lambda_cc"] > 0, weights["lambda_cm"] > 0) == (cc, cm):
-                found[name.format(base=base)] = one
-    return found
+    cells = {
+        (value_of(study, one, "lambda_cc") > 0, value_of(study, one, "lambda_cm") > 0): one
+        for one in alone(study, settings, axes)
+    }
+    if (False, False) not in cells:
+        raise StudyError(
+            f"study {study.name!r} has no complete trial with {' = '.join(TERMS)} = 0, the base that the terms are "
+            "compared with"
+        )
+    return {name.format(base=base): cells[which] for which, name in ON.items() if which in cells}
 
 
 def differences(found: Mapping[str, Setting]) -> dict[str, tuple[Difference, float]]:

@@ -45,10 +45,17 @@ def replicates(counts: Any, where: str) -> str:
 
 def methods(studies: Sequence[Study]) -> str:
     """The methods of studies, as people write them."""
-    names: list[str] = []
-    for study in studies:
-        method = registry.get(study.config.method)
-        name = method.short or method.name.upper()
-        if name not in names:
-            names.append(name)
-    return ", ".join(names)
+    return ", ".join(dict.fromkeys(method_of(study) for study in studies))
+
+
+def method_of(study: Study) -> str:
+    """The method of a study, as people write it."""
+    method = registry.get(study.config.method)
+    return method.short or method.name.upper()
+
+
+def told_apart(names: Sequence[str], studies: Sequence[Study]) -> list[str]:
+    """Names of what comes from studies, one each; where several are equal, each with its study's."""
+    return [
+        f"{name} ({study.name})" if names.count(name) > 1 else name for name, study in zip(names, studies)
+    ]

@@ -60,7 +60,7 @@ def weight_curves(studies: Sequence[Study], choice: Choice) -> list[Curve]:
     `lambda_mean`, which then weights both.
 
     Raises:
-        StudyError: a study has swept neither.
+        StudyError: a study has swept neither, or not by itself.
     """
     curves: list[Curve] = []
     for study in studies:
@@ -74,9 +74,7 @@ def weight_curves(studies: Sequence[Study], choice: Choice) -> list[Curve]:
             own = [one for one in settings if bool(_coupled(study, one)) == coupled]
             if not own:
                 continue
-            swept(study, own, x)  # refuses what was not swept
-            kept = set(swept(study, own, x))
-            own = [one for one in own if value_of(study, one, x) in kept]
+            own = alone(study, own, {x: swept(study, own, x)}, aside=["coupled"])
             name = (
                 "coupled: one weight for mean and variance"
                 if coupled
@@ -99,16 +97,15 @@ def curves_along(studies: Sequence[Study], x: str, choice: Choice) -> list[Curve
     """A curve for each study along one hyperparameter that it has swept.
 
     Raises:
-        StudyError: one has not swept it.
+        StudyError: one has not swept it, or not by itself.
     """
     curves = []
     for study in studies:
         settings = settings_of(study, choice)
-        kept = set(swept(study, settings, x))
-        own = [one for one in alone(study, settings, [x]) if value_of(study, one, x) in kept]
+        kept = swept(study, settings, x)
         if any(isinstance(value, str) for value in kept):
             raise StudyError(f"{x!r} of study {study.name!r} has words as values; a curve needs numbers")
-        curves.append(curve(study, own, x, study.name))
+        curves.append(curve(study, alone(study, settings, {x: kept}), x, study.name))
     return curves
 
 

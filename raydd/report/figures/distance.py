@@ -15,7 +15,7 @@ from raydd.evaluation import statistics
 from raydd.report.figures import style
 from raydd.report.figures.captions import about, methods
 from raydd.report.figures.choice import Choice
-from raydd.report.figures.features import DISTILLED, Features, features
+from raydd.report.figures.features import DISTILLED, RANDOM, Features, features
 from raydd.tuning.studies import Study
 
 
@@ -64,14 +64,21 @@ def distances(found: Features) -> dict[str, Distance]:
 
 def draw_distance(studies: Sequence[Study], choice: Choice) -> Any:
     """How diverse the images of each class are, beside real ones."""
-    found = features(studies, ("random", *DISTILLED), choice)
-    shown = dict(sorted(distances(found).items(), key=lambda pair: pair[0] != "random real"))
+    return draw_distances(studies, features(studies, ("random", *DISTILLED), choice))
+
+
+def draw_distances(studies: Sequence[Study], found: Features) -> Any:
+    """A marker for every set and class, random real images first and in grey."""
+    shown = dict(sorted(distances(found).items(), key=lambda pair: not pair[0].startswith(RANDOM)))
+    real = sum(name.startswith(RANDOM) for name in shown)
+    colours = [*[style.GREY] * real, *style.colours(len(shown))]
+    few = len(shown) < 4  # what has studies' names in it too takes a line a set
     with style.styled() as pyplot:
-        figure, (axis,) = style.panels(pyplot, width=5.4)
+        figure, (axis,) = style.panels(pyplot, width=5.4, height=3.4 if few else 3.2 + 0.17 * len(shown))
         classes = np.arange(len(found.class_names))
         shifts = np.linspace(-0.22, 0.22, len(shown)) if len(shown) > 1 else np.zeros(1)
         for shift, (name, one), colour, marker in zip(
-            shifts, shown.items(), [style.GREY, *style.colours(len(shown))], style.MARKERS
+            shifts, shown.items(), colours, style.MARKERS * len(shown)
         ):
             bounds = f" [{one.low:.2f}, {one.high:.2f}]" if math.isfinite(one.low) else ""
             axis.plot(
@@ -99,7 +106,7 @@ def draw_distance(studies: Sequence[Study], choice: Choice) -> Any:
         axis.legend(
             loc="lower left",
             bbox_to_anchor=(-0.04, 1.0),
-            ncols=len(shown),
+            ncols=len(shown) if few else 1,
             columnspacing=0.9,
             handletextpad=0.1,
             fontsize=7.5,

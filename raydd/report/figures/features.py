@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raydd.errors import StudyError
+from raydd.report.figures.captions import told_apart
 from raydd.report.figures.choice import Choice
 from raydd.tuning.studies import Study
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 REAL_IMAGES = 200  # of a class: more would only make the figure slow
 DISTILLED = ("base", "winner")
+RANDOM = "random real"  # what randomly chosen real images are called
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _has_set(path: Any) -> bool:
 
 
 def features(studies: Sequence[Study], arms: Sequence[str], choice: Choice) -> Features:
-    """Features of the training images and of the arms' sets of every study, called by method where there are several.
+    """Features of the training images and of the arms' sets of every study, called as `chosen` says.
 
     Raises:
         StudyError: a study has no report, or they are of different data.
@@ -108,18 +110,34 @@ def features(studies: Sequence[Study], arms: Sequence[str], choice: Choice) -> F
         torch.arange(job.data.classes), torch.tensor([len(images) for images in drawn])
     )
     sets: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-    for study in studies:
-        for arm in arms:
-            found = confirmed[study.name].get(arm, [])
-            if not found or (called(study, arm) in sets):
-                continue
-            if any(one.fingerprint != job.data.fingerprint for one in found):
-                raise StudyError(
-                    f"study {study.name!r} was made from other data than {studies[0].name!r}; a figure of features is "
-                    "of one dataset"
-                )
-            sets[called(study, arm)] = [(embedded(one.images()), one.labels()) for one in found]
+    for name, (study, arm) in chosen(studies, arms, confirmed).items():
+        found = confirmed[study.name][arm]
+        if any(one.fingerprint != job.data.fingerprint for one in found):
+            raise StudyError(
+                f"study {study.name!r} was made from other data than {studies[0].name!r}; a figure of features is "
+                "of one dataset"
+            )
+        sets[name] = [(embedded(one.images()), one.labels()) for one in found]
     return Features(real, real_labels, sets, _class_names(job), net)
+
+
+def chosen(
+    studies: Sequence[Study], arms: Sequence[str], confirmed: Mapping[str, Mapping[str, Sequence[Any]]]
+) -> dict[str, tuple[Study, str]]:
+    """Whose sets are shown: study and arm by what they are called, the study's name with it where several are alike.
+
+    The winner of a study is shown in place of the base of another one that stands on its method.
+
+    Args:
+        studies: all of them.
+        arms: that a figure is of.
+        confirmed: by study, `confirmed_sets`.
+    """
+    found = [(study, arm) for study in studies for arm in arms if confirmed[study.name].get(arm)]
+    tuned = [called(study, arm) for study, arm in found if arm == "winner"]
+    shown = [(study, arm) for study, arm in found if not (arm == "base" and called(study, arm) in tuned)]
+    names = told_apart([called(*one) for one in shown], [study for study, _ in shown])
+    return dict(zip(names, shown))
 
 
 def _class_names(job: Job) -> tuple[str, ...]:
@@ -131,7 +149,7 @@ def called(study: Study, arm: str) -> str:
     report = study.report() or {"arms": []}
     method = next((one["method"] for one in report["arms"] if one["name"] == arm), None)
     if method is None:
-        return {"random": "random real"}.get(arm, arm)
+        return {"random": RANDOM}.get(arm, arm)
     from raydd import registry
 
     name = registry.get(method).short or method.upper()

@@ -44,20 +44,19 @@ def heat_map(study: Study, x: str, y: str, choice: Choice) -> Map:
     """The map of a study.
 
     Raises:
-        StudyError: it has not swept one of them.
+        StudyError: it has not swept one of them, or fewer than two cells have trial 0's other values.
     """
     settings = settings_of(study, choice)
     xs, ys = swept(study, settings, x), swept(study, settings, y)
     shape = (len(ys), len(xs))
     found = Map(xs, ys, np.full(shape, math.nan), np.full(shape, math.nan), np.zeros(shape, dtype=int))
-    settings = alone(study, settings, [x, y])
+    settings = alone(study, settings, {x: xs, y: ys})
     for setting in settings:
         across, down = value_of(study, setting, x), value_of(study, setting, y)
-        if across in xs and down in ys:
-            place = ys.index(down), xs.index(across)
-            found.mean[place] = setting.mean
-            found.half[place] = (setting.high - setting.low) / 2
-            found.n[place] = len(setting.accuracies)
+        place = ys.index(down), xs.index(across)
+        found.mean[place] = setting.mean
+        found.half[place] = (setting.high - setting.low) / 2
+        found.n[place] = len(setting.accuracies)
     return replace(found, gain=gain_of_the_best(settings))
 
 

@@ -66,7 +66,7 @@ def mapped(study: Study) -> list[Mapped]:
         if arm not in ("base", "winner"):
             continue
         distilled = sets[0]
-        factor = int(distilled.manifest["decode"]["factor"])
+        factor = int(distilled.manifest["decode"].get("factor", 1))  # one cell is no decoding
         selector = RegionSelector(
             network, job.compute, job.data.normalisation, job.data.size, factor, len(distilled.targets)
         )

@@ -43,17 +43,15 @@ def strips(study: Study, x: str, choice: Choice) -> list[Strip]:
     """The sets along `x`, those of the first replicate.
 
     Raises:
-        StudyError: the study has not swept it, or a set was deleted.
+        StudyError: the study has not swept it, or not by itself, or a set was deleted.
     """
     from raydd.storage import DistilledSet
 
     settings = settings_of(study, choice)
     values = swept(study, settings, x)
     found = []
-    for one in sorted(alone(study, settings, [x]), key=lambda one: str(value_of(study, one, x))):
+    for one in alone(study, settings, {x: values}):
         path = study.trial_folder(one.numbers[0]) / "distilled.safetensors"
-        if value_of(study, one, x) not in values:
-            continue
         if not path.exists():
             raise StudyError(f"the set of trial {one.numbers[0]} of study {study.name!r} is gone")
         found.append(Strip(value_of(study, one, x), first_of_each_class(DistilledSet.load(path)), one.mean))

@@ -12,7 +12,7 @@ from raydd.errors import StudyError
 from raydd.evaluation import statistics
 from raydd.evaluation.statistics import Correlation
 from raydd.report.figures import style
-from raydd.report.figures.captions import about, methods
+from raydd.report.figures.captions import about, method_of, methods, told_apart
 from raydd.report.figures.choice import Choice
 from raydd.tuning.studies import Study, complete
 
@@ -64,7 +64,10 @@ def draw_courses(studies: Sequence[Study], choice: Choice) -> Any:
     with style.styled() as pyplot:
         figure, (axis,) = style.panels(pyplot)
         trials = 0
-        for study, colour, marker in zip(studies, style.colours(len(studies)), style.MARKERS * len(studies)):
+        names = told_apart([method_of(study) for study in studies], studies)
+        for study, name, colour, marker in zip(
+            studies, names, style.colours(len(studies)), style.MARKERS * len(studies)
+        ):
             found = courses(study, choice)
             trials += len(found)
             ranked = [record.number for record in complete(study.trials())]
@@ -80,7 +83,7 @@ def draw_courses(studies: Sequence[Study], choice: Choice) -> Any:
                     linewidth=2.0 if thick else 0.9,
                     marker=marker if thick else None,
                     zorder=3 if thick else 2,
-                    label=f"{methods([study])}, best trial" if thick else None,
+                    label=f"{name}, best trial" if thick else None,
                 )
         style.percent(axis.yaxis)
         axis.set_xlabel("iteration")
@@ -119,7 +122,7 @@ def measured(studies: Sequence[Study], name: str, choice: Choice) -> Measured:
     """A measure at the last evaluation of every complete trial.
 
     Raises:
-        StudyError: the method does not measure it, or there are fewer than four trials to correlate.
+        StudyError: the method does not measure it, or there are fewer than four trials to correlate, or all are equal.
     """
     numbers, values, accuracies, groups = [], [], [], []
     for study in studies:
@@ -144,9 +147,16 @@ def measured(studies: Sequence[Study], name: str, choice: Choice) -> Measured:
     chosen = [place for place, one in enumerate(groups) if one == group]
     if len(chosen) < 4:
         raise StudyError(f"a rank correlation needs 4 complete trials, got {len(chosen)}")
-    correlation = statistics.rank_correlation(
-        [values[place] for place in chosen], [accuracies[place] for place in chosen]
-    )
+    compared = {
+        name: [values[place] for place in chosen],
+        "accuracy": [accuracies[place] for place in chosen],
+    }
+    for what, those in compared.items():
+        if len(set(those)) == 1:
+            raise StudyError(
+                f"a rank correlation needs values that differ, and all {len(chosen)} trials have the same {what}"
+            )
+    correlation = statistics.rank_correlation(*compared.values())
     return Measured(numbers, values, accuracies, groups, group, correlation)
 
 

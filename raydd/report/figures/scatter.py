@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raydd import measures
+from raydd.errors import StudyError
 from raydd.evaluation import statistics
 from raydd.report.figures import style
 from raydd.report.figures.captions import about
@@ -48,9 +49,17 @@ def discriminants(found: Features) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
     Returns:
         See `tsne`.
+
+    Raises:
+        StudyError: there are two classes.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+    if len(found.class_names) < 3:
+        raise StudyError(
+            f"two directions that part classes need three of them, and these data have {len(found.class_names)}; "
+            "`raydd figure tsne` takes two"
+        )
     view = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=2)
     real = view.fit_transform(found.real.double().numpy(), found.real_labels.numpy())
     sets = {name: view.transform(runs[0][0].double().numpy()) for name, runs in found.sets.items()}
@@ -142,7 +151,8 @@ def draw_distribution(studies: Sequence[Study], choice: Choice) -> Any:
     for name in sets:
         over = statistics.interval(apart[name])
         interval = f" [{over.low:.2f}, {over.high:.2f}]" if over.n > 1 else ""
-        titles[name] = f"{name}: separation {over.mean:.2f}{interval}"
+        broken = "\n" if len(name) > 12 else " "  # a panel is no wider than a method's name and the interval
+        titles[name] = f"{name}:{broken}separation {over.mean:.2f}{interval}"
     said = (
         f"features of {found.network} along the two discriminants of the real classes; small: real training images "
         f"(separation {apart['real'][0]:.2f}), large: what networks are trained on. Separation: mean distance of class "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raydd import wording
+from raydd import files, wording
 from raydd.errors import StudyError
 from raydd.evaluation import statistics
 from raydd.report.figures.choice import Choice
@@ -39,13 +39,17 @@ class Setting:
 def settings_of(study: Study, choice: Choice) -> list[Setting]:
     """Complete trials of a study by their values, in the order of their first trial.
 
+    A second trial of the same values and replicate has the same seed, and is left out: it is the same run again.
+
     Raises:
         StudyError: no trial is complete.
     """
     grouped: dict[str, list[TrialRecord]] = {}
     for record in sorted(complete(study.trials()), key=lambda one: one.number):
         if not choice.replicates or record.replicate in choice.replicates:
-            grouped.setdefault(wording.hyperparameters(record.values), []).append(record)
+            own = grouped.setdefault(files.canonical_json(record.values), [])
+            if all(one.replicate != record.replicate for one in own):
+                own.append(record)
     if not grouped:
         chosen = f" in replicate {', '.join(map(str, choice.replicates))}" if choice.replicates else ""
         raise StudyError(f"study {study.name!r} has no complete trial{chosen}: there is nothing to draw")
@@ -88,11 +92,38 @@ def swept(study: Study, settings: Sequence[Setting], name: str) -> list[Any]:
     return sorted(found, key=lambda one: (isinstance(one, str), one))
 
 
-def alone(study: Study, settings: Sequence[Setting], names: Sequence[str]) -> list[Setting]:
-    """The settings that differ from trial 0 in `names` alone."""
+def alone(
+    study: Study,
+    settings: Sequence[Setting],
+    axes: Mapping[str, Collection[Any]],
+    aside: Collection[str] = (),
+) -> list[Setting]:
+    """The settings that differ from trial 0 in what is along a figure's axes alone.
+
+    Args:
+        study: whose settings they are.
+        settings: to choose from.
+        axes: values along each axis, by hyperparameter.
+        aside: hyperparameters that do not count.
+
+    Raises:
+        StudyError: there are fewer than two; it names what else the study has swept.
+    """
     first = study.trial(0).values
-
-    def others(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in {**first, **values}.items() if name not in names}
-
-    return [one for one in settings if others(one.values) == others(first)]
+    whole = [{**first, **one.values} for one in settings]
+    others = sorted({name for values in whole for name in values} - {*axes, *aside})
+    found = [
+        one
+        for one, values in zip(settings, whole)
+        if all(values.get(name) == first.get(name) for name in others)
+        and all(values.get(name) in along for name, along in axes.items())
+    ]
+    if len(found) > 1:
+        return found
+    more = [name for name in others if any(values.get(name) != first.get(name) for values in whole)]
+    of_0 = ", ".join(f"{name} = {wording.value(first[name])}" if name in first else name for name in more)
+    raise StudyError(
+        f"study {study.name!r} has {'one' if found else 'no'} complete setting along {' and '.join(axes)}"
+        + (f" with trial 0's {of_0}, which it has swept too" if more else "")
+        + "; this figure needs two"
+    )

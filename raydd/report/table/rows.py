@@ -36,7 +36,8 @@ class Cell:
         n: distillation runs.
         seeds: of the runs, which pair them.
         compared: accuracies of the runs after `steps` optimisation steps, at which differences are taken.
-        steps: optimisation steps of a network's training.
+        steps: optimisation steps of a network's training until then.
+        epoch: optimisation steps of one epoch of it.
         note: what must be said of it; empty where it is what its column says.
     """
 
@@ -47,6 +48,7 @@ class Cell:
     seeds: tuple[int, ...]
     compared: tuple[float, ...]
     steps: int
+    epoch: int = 1
     note: str = ""
 
 
@@ -182,6 +184,7 @@ def _cell(arm: Mapping[str, Any], report: Mapping[str, Any], note: str = "") -> 
         tuple(report["seeds"][: arm["n"]]),
         tuple(again["runs"]),
         again["optimisation_steps"],
+        again["optimisation_steps"] // again["epochs"],
         note,
     )
 
@@ -222,7 +225,7 @@ def _judged(study: Study, reports: Mapping[str, dict[str, Any]]) -> tuple[Any, .
 def best_cell(cells: Mapping[str, Cell]) -> tuple[str | None, str]:
     """The name of the best cell where that is resolved, and what kept cells from being compared, or nothing.
 
-    Cells are compared in pairs over the seeds that they share, after equally many optimisation steps.
+    Cells are compared in pairs over the seeds that they share, after equally many optimisation steps, to an epoch.
     """
     measured = {
         name: cell for name, cell in cells.items() if not (name == "carried" and cell == _twin(cells))
@@ -232,7 +235,8 @@ def best_cell(cells: Mapping[str, Cell]) -> tuple[str | None, str]:
     for a, b in pairs:
         one, other = measured[a], measured[b]
         shared = [seed for seed in one.seeds if seed in other.seeds]
-        if len(shared) < 2 or one.steps != other.steps:
+        # A report evaluates a set of another size again, after the epochs that come nearest to the winner's steps.
+        if len(shared) < 2 or abs(one.steps - other.steps) >= max(one.epoch, other.epoch):
             why = (
                 f"{one.steps} and {other.steps} optimisation steps" if len(shared) > 1 else "no shared seeds"
             )

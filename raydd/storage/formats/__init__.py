@@ -82,7 +82,7 @@ def of_input(path: Path) -> str:
     """Name of the format that a file or folder is of, by its suffix and what is in it.
 
     Raises:
-        ArtifactError: there is nothing there, or it is of no known format.
+        ArtifactError: there is nothing there, or it is of no known format, or like `idc`'s with images that are not.
     """
     if path.is_dir():
         if hf.is_content(path):
@@ -99,6 +99,7 @@ def of_input(path: Path) -> str:
         if dc.is_content(value):
             return "dc"
         if idc.is_content(value):
+            idc.check_range(value[0], path)
             return "idc"
         raise ArtifactError(
             f"{path} holds neither a dict with 'data' (dc) nor [images, labels] (idc); name what it is with --from"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from raydd import files
@@ -54,13 +55,28 @@ class Content:
     notes: Sequence[str] = ()
 
 
+def tensor_of(value: Any, where: str) -> torch.Tensor:
+    """A tensor, array of either byte order, or list of numbers as a tensor on the CPU.
+
+    Raises:
+        ArtifactError: it is none of these.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    try:
+        array = np.asarray(value)
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    except (TypeError, ValueError):
+        raise ArtifactError(f"{where} holds no numbers where an array of them is needed") from None
+
+
 def images_of(value: Any, where: str) -> torch.Tensor:
     """`value` as images: float32, shape (N, C, S, S), on the CPU.
 
     Raises:
         ArtifactError: it is no such tensor or array, or holds what is not finite.
     """
-    tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+    tensor = tensor_of(value, f"{where}: images")
     if (
         tensor.ndim != 4
         or not len(tensor)
@@ -72,7 +88,7 @@ def images_of(value: Any, where: str) -> torch.Tensor:
         )
     if not tensor.is_floating_point():
         raise ArtifactError(f"{where} holds {tensor.dtype} images; allowed are floating-point ones")
-    images = tensor.detach().to("cpu", torch.float32).contiguous()
+    images = tensor.to(torch.float32).contiguous()
     if not bool(images.isfinite().all()):
         raise ArtifactError(f"{where} holds images with NaN or infinite pixels")
     return images
@@ -84,10 +100,10 @@ def labels_of(value: Any, count: int, where: str) -> tuple[torch.Tensor | None, 
     Raises:
         ArtifactError: it is neither, or not one for each of `count` images.
     """
-    tensor = (value if isinstance(value, torch.Tensor) else torch.as_tensor(value)).detach().cpu()
+    tensor = tensor_of(value, f"{where}: labels")
     if tensor.ndim == 1 and len(tensor) == count and not tensor.is_complex():
         classes = tensor.to(torch.int64)
-        if bool((classes == tensor).all()):
+        if not tensor.is_floating_point() or bool((classes == tensor).all()):
             return classes, None
     if tensor.ndim == 2 and len(tensor) == count and tensor.shape[1] > 1 and tensor.is_floating_point():
         if not bool(tensor.isfinite().all()):

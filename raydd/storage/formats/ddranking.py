@@ -14,7 +14,7 @@ import torch
 
 from raydd import files
 from raydd.errors import ArtifactError
-from raydd.storage.formats.content import MANIFEST, Content, images_of, labels_of, manifest_in
+from raydd.storage.formats.content import MANIFEST, Content, images_of, labels_of, manifest_in, tensor_of
 from raydd.storage.formats.weights_only import load
 
 if TYPE_CHECKING:
@@ -44,16 +44,15 @@ def read(path: Path) -> Content:
     labels, logits = labels_of(_tensor(file), len(images), str(file)) if file.is_file() else (None, None)
     facts: dict[str, Any] = {}
     if (path / "lr.pt").is_file():
-        facts["syn_lr"] = float(_tensor(path / "lr.pt"))
+        rate = _tensor(path / "lr.pt")
+        if rate.numel() != 1 or rate.is_complex():
+            raise ArtifactError(f"{path / 'lr.pt'} holds {rate.numel()} values; allowed is one learning rate")
+        facts["syn_lr"] = float(rate.item())
     return Content(images, "normalised", labels, logits, manifest=manifest_in(path), facts=facts)
 
 
 def _tensor(path: Path) -> torch.Tensor:
-    value = load(path)
-    try:
-        return value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ArtifactError(f"{path} holds no tensor") from None
+    return tensor_of(load(path), str(path))
 
 
 def write(distilled: DistilledSet, path: Path) -> list[str]:

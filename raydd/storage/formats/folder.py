@@ -33,10 +33,10 @@ def read(path: Path, channels: int | None = None) -> Content:
         ArtifactError: no class folders, no images, an image that cannot be read, or images of several sizes.
     """
     manifest = manifest_in(path)
-    root = path / "train" if (path / "train").is_dir() else path
-    if not root.is_dir():
+    if not path.is_dir():
         raise ArtifactError(f"there is no folder {path}")
-    classes = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
+    # A `train` that holds images and no folders is a class called train.
+    classes = _folders(path / "train") or _folders(path)
     found = [
         (each, sorted(file for file in each.rglob("*") if file.suffix.lower() in SUFFIXES))
         for each in classes
@@ -55,6 +55,12 @@ def read(path: Path, channels: int | None = None) -> Content:
         class_names=tuple(each.name for each, _ in found),
         manifest=manifest,
     )
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    return sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
 def opened(file: Path) -> Image:

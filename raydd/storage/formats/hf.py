@@ -17,7 +17,7 @@ import torch
 from raydd import files
 from raydd.errors import ArtifactError
 from raydd.storage.formats.card import card
-from raydd.storage.formats.content import Content, images_of
+from raydd.storage.formats.content import Content, images_of, labels_of, tensor_of
 from raydd.storage.formats.folder import eight_bit, pixels_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read(path: Path, channels: int | None = None) -> Content:
         channels: 1 (grey) or 3 (RGB); None is grey where all pictures are.
 
     Raises:
-        ArtifactError: there is no such file, or it has no columns image and label.
+        ArtifactError: there is no such file, or it has no columns image and label, or labels that are no numbers.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
@@ -64,11 +64,14 @@ def read(path: Path, channels: int | None = None) -> Content:
     where = [f"{found[0]}, row {number}" for number in range(len(rows))]
     if not rows:
         raise ArtifactError(f"{found[0]} has no rows")
+    labels, logits = labels_of([row[label] for row in rows], len(rows), f"{found[0]}, column {label}")
+    if "logits" in names:
+        logits = tensor_of([row["logits"] for row in rows], f"{found[0]}, column logits").to(torch.float32)
     return Content(
         images_of(pixels_of(pictures, where, channels), str(path)),
         "unit",
-        torch.tensor([int(row[label]) for row in rows]),
-        torch.tensor([row["logits"] for row in rows]) if "logits" in names else None,
+        labels,
+        logits,
         class_names=_class_names(tables[0].schema, label),
     )
 

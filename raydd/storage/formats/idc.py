@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from raydd.storage.distilled import DistilledSet
 
 
+RANGE = (-1.0, 2.0)
+"""Beyond it images are not taken for pixels in [0, 1] unless one says so; distilled ones may leave [0, 1] a little."""
+
+
 def is_content(value: Any) -> bool:
     """Whether a loaded file is of this format."""
     return (
@@ -29,6 +33,23 @@ def is_content(value: Any) -> bool:
         and len(value) == 2
         and all(isinstance(each, torch.Tensor) for each in value)
     )
+
+
+def check_range(images: torch.Tensor, path: Path) -> None:
+    """Refuse images that are hardly IDC's: others keep normalised images, or 0 to 255, in the same kind of list.
+
+    Raises:
+        ArtifactError: they leave `RANGE`.
+    """
+    if not images.is_floating_point() or not images.numel():
+        return  # `read` says what is wrong
+    low, high = images.min().item(), images.max().item()
+    if low < RANGE[0] or high > RANGE[1]:
+        raise ArtifactError(
+            f"{path} holds [images, labels] with images in [{low:g}, {high:g}], and IDC's are pixels in [0, 1]; save "
+            "normalised ones as npz, with the arrays mean and std beside images and labels, or say with --from idc "
+            "that they are pixels which lie so far beyond black and white"
+        )
 
 
 def read(path: Path) -> Content:

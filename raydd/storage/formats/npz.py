@@ -19,7 +19,7 @@ import torch
 from raydd import files
 from raydd.errors import ArtifactError
 from raydd.normalisation import Normalisation
-from raydd.storage.formats.content import Content, images_of, labels_of, manifest_of
+from raydd.storage.formats.content import Content, images_of, labels_of, manifest_of, tensor_of
 
 if TYPE_CHECKING:
     from raydd.storage.distilled import DistilledSet
@@ -48,12 +48,12 @@ def read(path: Path) -> Content:
     labels, logits = (
         labels_of(arrays["labels"], len(images), str(path)) if "labels" in arrays else (None, None)
     )
-    if "logits" in arrays:
-        logits = torch.from_numpy(arrays["logits"])
-    mean, std = (
-        np.asarray(arrays[name], float).flatten().tolist() if name in arrays else None
-        for name in ("mean", "std")
-    )
+    extra: dict[str, torch.Tensor] = {
+        name: tensor_of(arrays[name], f"{path}: {name}")
+        for name in ("logits", "boxes", "replay", "mean", "std")
+        if name in arrays
+    }
+    logits = extra.get("logits", logits)
     if kind == "unit" and not 0 <= images.min() <= images.max() <= 1 and "pixels" not in arrays:
         low, high = images.min().item(), images.max().item()
         raise ArtifactError(
@@ -65,12 +65,24 @@ def read(path: Path) -> Content:
         kind,
         labels,
         logits,
-        boxes=torch.from_numpy(arrays["boxes"]) if "boxes" in arrays else None,
-        replay=torch.from_numpy(arrays["replay"]) if "replay" in arrays else None,
+        boxes=extra.get("boxes"),
+        replay=extra.get("replay"),
         class_names=tuple(map(str, arrays["class_names"])) if "class_names" in arrays else None,
-        normalisation=Normalisation(tuple(mean), tuple(std)) if mean and std else None,
+        normalisation=_normalisation(extra, images.shape[1], path) if {"mean", "std"} & set(extra) else None,
         manifest=manifest_of(str(arrays["manifest"])) if "manifest" in arrays else None,
     )
+
+
+def _normalisation(arrays: dict[str, torch.Tensor], channels: int, path: Path) -> Normalisation:
+    mean, std = (arrays.get(name, torch.empty(0)).to(torch.float64).flatten() for name in ("mean", "std"))
+    if not len(mean) == len(std) == channels or not bool(
+        (mean.isfinite() & std.isfinite() & (std > 0)).all()
+    ):
+        raise ArtifactError(
+            f"{path} holds mean {mean.tolist()} and std {std.tolist()}; images of {channels} channels need {channels} "
+            "of each, and std above 0"
+        )
+    return Normalisation(tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
