@@ -111,8 +111,9 @@ def _check_target(out: Path, target: str, force: bool) -> None:
             raise ConfigError(f"OUT: {out} exists already; name a folder that does not")
     elif out.is_dir():
         raise ConfigError(f"OUT: {out} is a folder, and format {target} is a file")
-    elif out.exists() and not force:
-        raise ConfigError(f"OUT: {out} exists already; name another file, or overwrite it with --force")
+    for path in (out, out.with_suffix(".png")) if target == formats.OWN else (out,):  # its preview
+        if path.is_file() and not force:
+            raise ConfigError(f"OUT: {path} exists already; name another file, or overwrite it with --force")
 
 
 def _data(flags: dict[str, Any]) -> Any:

@@ -135,6 +135,11 @@ def test_nothing_is_overwritten_unless_told(theirs, tmp_path):
     converted(theirs["npz"], out)
     assert "exists already" in refused("convert", theirs["dc"], out, "--data", "digits")
     converted(theirs["dc"], out, "--force")
+    (tmp_path / "other.png").write_bytes(b"mine")
+    assert "other.png exists already" in refused(
+        "convert", theirs["dc"], tmp_path / "other.safetensors", "--data", "digits"
+    )
+    assert (tmp_path / "other.png").read_bytes() == b"mine"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     assert "name a folder that does not" in refused(
