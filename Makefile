@@ -42,7 +42,7 @@ demo:  ## search IID's hyperparameters on digits and compare the result on test 
 	exit $$code
 
 test: setup  ## all tests but the slow ones and those that need a GPU
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --durations=15
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=40
 
 chaos: setup  ## kill drivers, workers, nodes, servers and disks of studies at random moments; half an hour and more
 	$(BIN)/python -m pytest -m "slow or integration" -s tests/chaos

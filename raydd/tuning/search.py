@@ -158,8 +158,8 @@ def replan(study: Study, config: StudyConfig, progress: Progress) -> Plan:
     A tracking server that is away does not keep a study from going on, any more than it ends one that runs.
     """
     check_compiling(config)
-    check_journal(study)
     plan = extending.planned(study, config)
+    check_journal(study)
     preflight.check(config, study.folder)
     try:
         Tracker.preflight(tracking_uri(config), experiment(plan), artifact_root(config))

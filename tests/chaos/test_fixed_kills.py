@@ -1,4 +1,4 @@
-"""Three kills at fixed points, in every `make test`; `make chaos` has the many at random moments."""
+"""Kills at fixed points, that of a driver in every `make test`; `make chaos` has the many at random moments."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.integration
 
-
+@pytest.mark.integration
 def test_a_driver_that_is_killed_leaves_no_lock_and_no_process_and_its_study_goes_on(
     chaos: Callable[..., Any], wait_for: Callable[..., Any]
 ) -> None:
@@ -36,6 +35,7 @@ def test_a_driver_that_is_killed_leaves_no_lock_and_no_process_and_its_study_goe
     assert account["attempts"] in (4, 5)  # one or two of the three trials ran, and were cut off once
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
     chaos: Callable[..., Any], wait_for: Callable[..., Any]
 ) -> None:

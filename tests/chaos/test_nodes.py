@@ -51,7 +51,7 @@ def kill_a_node_that_works(study: Any, nodes: Nodes, choose: Callable[[list[int]
     nodes.kill([node.node_id for node in nodes.nodes].index(node_of(study, number)))
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_trials_of_a_node_that_dies_go_on_elsewhere(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], nodes: Nodes
 ) -> None:
