@@ -208,7 +208,7 @@ except Exception as error:
     assert in_a_process(code, RAYDD_CACHE=str(tmp_path)) == ["30", "FailOnRecompileLimitHit"]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_machine_with_a_compiler_has_no_obstacle():
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         pytest.skip("no C++ compiler here")

@@ -16,7 +16,7 @@ from raydd import config as configuration
 from raydd.tuning import Study
 from raydd.tuning.store_uri import ui_command
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]  # a minute
 
 SECRET = "geheim0815"
 
