@@ -15,9 +15,9 @@ MUE_SCALES = ("max", "min_max")
 def mue(activations: Tensor, scale: str = "min_max") -> float:
     """Mean utilisation of the images: the mean over images and positions of their scaled activation A.
 
-    UDD (arXiv 2408.16268) names the measure without its equation; both forms are our reading. `min_max`, which
-    stands in architecture.md, is (A - min A) / (max A - min A) and takes maps of any scale and sign. `max`, which
-    stands in methods.md 1.6 item 7, is A / max A, for maps >= 0: there a constant map > 0 counts 1.
+    UDD (arXiv 2408.16268) names the measure without its equation; both forms are our reading (docs/methods.md).
+    `min_max` is (A - min A) / (max A - min A) and takes maps of any scale and sign. `max` is A / max A, for maps >= 0:
+    there a constant map > 0 counts 1.
 
     Args:
         activations: one map an image, shape (N, H, W), finite, N >= 1.

@@ -40,7 +40,7 @@ PUBLISHED = {
 }
 TERMS = ("lambda_cc", "lambda_cm", "cc_form")  # IID's own; the rest of its settings is the base's
 ALPHA = 0.02  # the exponent's scale in the authors' commented lines, L248-251
-B_UNMEASURED = 0.5  # methods.md 4.2: beta from 1.0 to 1.5 where nothing was measured
+B_UNMEASURED = 0.5  # beta from 1.0 to 1.5 where nothing was measured
 B_DECADES = 3.0
 
 

@@ -123,7 +123,7 @@ def class_centralization(
 def category_contrastive_rows(
     syn: torch.Tensor, classes: torch.Tensor, real: torch.Tensor, tau: float = 0.1
 ) -> torch.Tensor:
-    """Rows of L_c, one a class: -log( exp(z_c.p_c / tau) / sum_c' exp(z_c.p_c' / tau) ) (UDD, methods.md 1.6).
+    """Rows of L_c, one a class: -log( exp(z_c.p_c / tau) / sum_c' exp(z_c.p_c' / tau) ) (UDD; docs/methods.md).
 
     Row c needs z_c and all p, so that a loop over classes can add `rows.sum() / C` of its own class alone.
 
@@ -142,7 +142,7 @@ def category_contrastive_rows(
 
 
 def category_contrastive(syn: torch.Tensor, real: torch.Tensor, tau: float = 0.1) -> torch.Tensor:
-    """L_c = -(1/C) sum_c log( exp(z_c.p_c / tau) / sum_c' exp(z_c.p_c' / tau) ) (UDD, methods.md 1.6).
+    """L_c = -(1/C) sum_c log( exp(z_c.p_c / tau) / sum_c' exp(z_c.p_c' / tau) ) (UDD; docs/methods.md).
 
     Args:
         syn: mean feature of every synthetic class, shape (C, D); z is their L2 normalisation.

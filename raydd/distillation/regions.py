@@ -1,6 +1,6 @@
 """The regions of synthetic images that UDD trains on again: those that a proxy network makes least of.
 
-UDD (arXiv 2408.16268) released no code; what its page leaves open is our reading, methods.md 1.6.
+UDD (arXiv 2408.16268) released no code; what its page leaves open is our reading, docs/methods.md, UDD.
 """
 
 from __future__ import annotations

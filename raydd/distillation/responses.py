@@ -1,4 +1,4 @@
-"""Response maps: where in an image a proxy network, trained on real data, responds (UDD, methods.md 1.6)."""
+"""Response maps: where in an image a proxy network, trained on real data, responds (UDD; docs/methods.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the candidate regions of a stored image lie: sources, and windows within a source (UDD, methods.md 1.6)."""
+"""Where the candidate regions of a stored image lie: sources, and windows within a source (UDD; docs/methods.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operations of methods.md 0.2, one image at a time, written as float64 loops."""
+"""The operations of DSA's augmentation, one image at a time, written as float64 loops."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def run(dm: DM, steps: int) -> torch.Tensor:
 def literal_loop(
     data: DataSplits, context: Context, steps: int, lr: float
 ) -> tuple[torch.Tensor, list[float]]:
-    """methods.md 1.1 as the authors' loop goes: one class after the other, one SGD step."""
+    """DM as the authors' loop goes: one class after the other, one SGD step."""
     augment = DSA(context.augmentation)
     pixels = initial_images(data.train, context.ipc, data.normalisation, 0).requires_grad_()
     optimiser = torch.optim.SGD([pixels], lr=lr, momentum=0.5)

@@ -1,4 +1,4 @@
-"""The losses against float64 loops written straight from the equations of methods.md 1.1 and 1.3."""
+"""The losses against float64 loops written straight from the equations of the papers (docs/methods.md)."""
 
 from __future__ import annotations
 
