@@ -1,53 +1,43 @@
-"""Kills at fixed points, that of a driver in every `make test`; `make chaos` has the many at random moments."""
+"""Kills at fixed points, in every `make test`; `make chaos` has the many at random moments."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from raydd.cli import main
+
+pytestmark = pytest.mark.integration
 
 
-@pytest.mark.integration
-def test_a_driver_that_is_killed_leaves_no_lock_and_no_process_and_its_study_goes_on(
+def test_a_trials_process_and_then_the_driver_are_killed_and_the_study_goes_on(
     chaos: Callable[..., Any], wait_for: Callable[..., Any]
 ) -> None:
-    study = chaos("driver", search__trials=3)
+    """The trial goes on from its checkpoint, and the driver leaves no lock and no process."""
+    study = chaos("killed", search__trials=2, confirm__baselines=[])
     study.start()
-    wait_for(lambda: study.reached(1, 0.1), what="the report of trial 1")
-    refused = subprocess.run(
-        [sys.executable, "-m", "raydd", "resume", "driver", "--home", str(study.study.home)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert refused.returncode == 2
+    wait_for(lambda: study.reached(0, 0.3), what="the report of trial 0")
+    os.kill(study.workers()[0], signal.SIGKILL)
+    trial = study.study.trial_files(0)
+    wait_for(lambda: not study.alive() or trial.attempts()[-1] == 2, what="the second attempt of trial 0")
+    wait_for(lambda: not study.alive() or study.has_reported(0), what="its checkpoint")
+    refused = CliRunner().invoke(main, ["resume", "killed", "--home", str(study.study.home)])
+    assert refused.exit_code == 2
     assert f"is in use by process {study.process.pid} on " in refused.stderr
     assert study.workers()
     assert study.kill() == -signal.SIGKILL
     wait_for(lambda: not study.workers(), what="the end of the workers")
     study.finish()
     account = study.check()
-    assert account["attempts"] in (4, 5)  # one or two of the three trials ran, and were cut off once
-
-
-@pytest.mark.slow
-def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(
-    chaos: Callable[..., Any], wait_for: Callable[..., Any]
-) -> None:
-    study = chaos("worker", search__trials=2)
-    study.start()
-    wait_for(lambda: study.reached(0, 0.3), what="the report of trial 0")
-    os.kill(study.workers()[0], signal.SIGKILL)
-    assert study.wait() == 0, study.tail()
-    account = study.check()
-    assert account["attempts"] == 3
-    (failure,) = study.study.trial_files(0).failures()
+    assert account["attempts"] in (4, 5)  # trial 0 was cut off twice, and trial 1 once where it still ran
+    (failure,) = trial.failures()
     assert (failure["kind"], failure["why"]) == ("lost", "its worker process or its node died")
-    assert study.study.trial_files(0).begun(2)["iteration"] >= 75  # its first report, at least
-    assert "trial 0: its worker process or its node died; it is tried again" in study.tail(200)
+    assert trial.begun(2)["iteration"] >= 75  # its first report, at least
+    assert trial.begun(3)["iteration"] > trial.begun(2)["iteration"]
+    assert "trial 0: its worker process or its node died; it is tried again" in study.tail(400)
     assert "(raylet)" not in study.log.read_text()
