@@ -41,8 +41,9 @@ demo:  ## search IID's hyperparameters on digits and compare the result on test 
 	if [ $$code = 0 ]; then echo "the study in MLflow: $(BIN)/raydd ui $$name --home $(DEMO_HOME)"; fi; \
 	exit $$code
 
+# Two workers with two threads each would wait for one another most of the time on two cores.
 test: setup  ## all tests but the slow ones and those that need a GPU
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=40
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=40
 
 chaos: setup  ## kill drivers, workers, nodes, servers and disks of studies at random moments; half an hour and more
 	$(BIN)/python -m pytest -m "slow or integration" -s tests/chaos
