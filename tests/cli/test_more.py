@@ -162,7 +162,9 @@ def test_budget_flags_of_search_become_fields():
 
 
 def test_a_warm_start_from_another_method_starts_nothing(study):
-    result = raydd("search", "idm", "--data", "digits", "--name", "second", "--warm-start", "first, ")
+    result = raydd(
+        "search", "idm", "--data", "digits", "--compile", "off", "--name", "second", "--warm-start", "first, "
+    )
     assert result.exit_code == 2
     assert "error: --warm-start: study 'first' has searched 'dm'" in result.stderr
     assert Study.names(study.home) == ["first"]
