@@ -17,8 +17,8 @@ def gc(delete: bool, home: str | None, as_json: bool) -> None:
     """Show how much of what lies in a home, and what of it nobody needs; without --delete nothing is deleted.
 
     That is: assets that no study uses, target banks, which are computed again where they are wanted, what Ray and
-    killed processes have left. Studies (`raydd rm`) and comparisons stay, and so does all
-    that a running one may use.
+    killed processes have left. Studies (`raydd rm`) and comparisons stay, and so does
+    all that a running study may use.
     """
     from raydd import wording
     from raydd.cli import output

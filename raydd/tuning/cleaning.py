@@ -35,7 +35,7 @@ RAY, TEMPORARY, COMPARISON, STORE, ARTIFACTS, OTHER = (
 KINDS = (STUDY, USED, UNUSED, BANK, RAY, TEMPORARY, COMPARISON, STORE, ARTIFACTS, OTHER)
 
 IDLE_SECONDS = 3600.0  # younger temporary files and assets may belong to a process that is at work
-REPORTS = "reports"  # folder of comparisons, as `raydd.report` names it
+REPORTS = "reports"  # folder of comparisons of several studies
 REMOVED = ".removed"
 """Folder that things are moved into before they are deleted, so that none is ever there in part."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from raydd.registry import Context, Method, Scalar
 
 SOURCE = "grid"
+REAL_SIDE = "belongs to the real side, which all trials share"
 
 
 def combinations(grid: Mapping[str, Sequence[Scalar]]) -> list[dict[str, Scalar]]:
@@ -98,9 +99,6 @@ def check_name(
         check_shared(method, context, {name: value}, "search.grid")
 
 
-REAL_SIDE = "belongs to the real side, which all trials share"
-
-
 def check_shared(method: Method, context: Context, given: Mapping[str, Scalar], where: str) -> None:
     """Refuse a setting for one trial with another real side, other labels or other assets than its study's.
 
@@ -116,7 +114,7 @@ def check_shared(method: Method, context: Context, given: Mapping[str, Scalar], 
         own = method.defaults(context).model_dump()
         fixing = replace(context, fixed={**context.fixed, **given})
         found = method.defaults(fixing).model_dump()
-        needed, regime = method.assets(fixing), labels.regime(method, fixing)
+        needed, asked = method.assets(fixing), labels.regime(method, fixing)
     except Exception:  # whatever is wrong with the value, the method's own check says it better
         return
     said = wording.hyperparameters(given)
@@ -126,12 +124,13 @@ def check_shared(method: Method, context: Context, given: Mapping[str, Scalar], 
                 f"{where}: {name} {REAL_SIDE} ({wording.value(own.get(name))}), got {wording.value(given[name])}; "
                 "another study can have it, with --fix"
             )
-    if regime != labels.regime(method, context):
+    regime, made = labels.regime(method, context), method.assets(context)
+    if asked != regime:
         raise ConfigError(
-            f"{where}: {said} gives {regime} labels where the study has {labels.regime(method, context)} ones, "
+            f"{where}: {said} gives {asked} labels where the study has {regime} ones, "
             "and the two are never ranked together; another study can have it, with --fix"
         )
-    if any(spec not in method.assets(context) for spec in needed):
+    if any(spec not in made for spec in needed):
         raise ConfigError(
             f"{where}: {said} decides which networks are trained before the search, and trials share them; "
             "another study can have it, with --fix"

@@ -77,7 +77,8 @@ class WholeLines(JournalFileBackend):
         """Append entries, a line each."""
         with self.journal.open("rb+") as file:
             end = file.seek(0, os.SEEK_END)
-            if end and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+            file.seek(max(0, end - 1))
+            if file.read(1) not in (b"", b"\n"):
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
         super().append_logs(logs)

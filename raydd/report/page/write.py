@@ -64,10 +64,12 @@ def comparison_folder(studies: Sequence[Study]) -> Path:
     No study's name holds a plus, and a name that is too long ends in the digest of all of it, so that every comparison
     has a folder of its own.
     """
+    from raydd.tuning.cleaning import REPORTS
+
     name = "+".join(study.name for study in studies)
     if len(name) > LONGEST:
         name = f"{name[: LONGEST - 13]}+{files.digest(name)[:12]}"
-    return studies[0].home / "reports" / name
+    return studies[0].home / REPORTS / name
 
 
 def _check(folder: Path) -> None:
