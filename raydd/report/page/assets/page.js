@@ -85,6 +85,14 @@
   var boxes = Array.prototype.slice.call(document.querySelectorAll(".plot"));
   var begun = performance.now();
 
+  // Text until now: evaluated where it stands, it would keep the page blank for a second.
+  function evaluatePlotly() {
+    if (window.Plotly) { return; }
+    var script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.appendChild(script);
+  }
+
   // One after the other, with the page free in between, so that it can be read at once.
   function drawAll(index) {
     var until = performance.now() + 40;
@@ -96,7 +104,10 @@
     }
   }
 
-  function redraw() { boxes.forEach(draw); }
+  function redraw() {
+    evaluatePlotly();
+    boxes.forEach(draw);
+  }
   darkness.addEventListener("change", redraw);
   window.addEventListener("beforeprint", function () { printing = true; redraw(); });
   window.addEventListener("afterprint", function () {
@@ -168,5 +179,11 @@
     }, { rootMargin: "-10% 0px -75% 0px" });
     Array.prototype.forEach.call(document.querySelectorAll("main > section"), function (one) { observer.observe(one); });
   }
-  drawAll(0);
+  // Two turns later, when the page has been painted.
+  requestAnimationFrame(function () {
+    setTimeout(function () {
+      evaluatePlotly();
+      drawAll(0);
+    }, 0);
+  });
 })();
