@@ -177,6 +177,22 @@ def test_differences_are_paired_by_seed_at_the_first_ones_steps() -> None:
     assert "| IDC factor 2 | 3 |  | 90.0 [90.0, 90.0] | 2 |" in text
 
 
+def test_the_questions_about_udd_are_corrected_apart_from_those_about_its_bases() -> None:
+    gains = (0.01, 0.012, 0.017)  # t = 6.24 with two degrees: p = 0.0247, below 0.05 alone and not twice
+    records = [
+        record(name, seed, {4: 0.5 + gains[seed] * place}, own=4)
+        for place, names in enumerate((("random real", "UDD random"), ("DM", "UDD random, CFC")))
+        for name in names
+        for seed in range(3)
+    ]
+    text = summary.markdown(records)
+    assert "Methods against their bases: " in text
+    assert "UDD: " in text
+    assert text.count("Holm's correction over these 1:") == 2
+    assert "- DM - random real = +1.3 [" in text
+    assert "- UDD random, CFC - UDD random = +1.3 [" in text
+
+
 def test_mue_and_accuracy_are_correlated_over_twenty_runs_of_udd_only() -> None:
     names = [
         f"UDD {policy}{cfc}"
