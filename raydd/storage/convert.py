@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from raydd.data import DataSplits
 
 UNKNOWN = "unknown"
+FARTHEST = 100.0
+"""Standard deviations from the mean that a pixel of a normalised set may have; black and white lie within 20."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,12 @@ def adopted(
     order = labels.argsort(stable=True)
     images, pixels = content.images[order], content.pixels
     normalisation = content.normalisation or data.normalisation
+    low, high = images.min().item(), images.max().item()
+    if pixels == "normalised" and max(-low, high) > FARTHEST:
+        raise ArtifactError(
+            f"the set has images in [{low:g}, {high:g}], and those of {data.name!r} are normalised: pixels in [0, 255] "
+            "are to be divided by 255 and normalised first"
+        )
     if pixels == "unit" and not 0.0 <= images.min() <= images.max() <= 1.0:
         images, pixels = normalisation.apply(images), "normalised"
         notes.append("some pixels lie beyond black and white; they are kept as they are, normalised")

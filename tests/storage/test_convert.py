@@ -361,6 +361,7 @@ def test_a_file_that_is_cut_off_is_refused(plain, kind, tmp_path):
         (torch.full((6, 3, 8, 8), torch.nan), initial_labels(3, 2), "NaN"),
         (torch.zeros(6, 3, 8, 4), initial_labels(3, 2), r"allowed is \(N, 1 or 3, S, S\)"),
         (torch.zeros(6, 3, 8, 8, dtype=torch.int64), initial_labels(3, 2), "floating-point"),
+        (torch.full((6, 3, 8, 8), 255.0), initial_labels(3, 2), r"\[255, 255\], .* to be divided by 255"),
     ],
 )
 def test_what_does_not_fit_the_data_is_refused(data, images, labels, sentence, tmp_path):
