@@ -6,11 +6,9 @@ appended to ROWS at once. `--show` prints the table of what is there.
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +68,7 @@ def command(
 ) -> None:
     """Append what is missing of the table to ROWS (JSON lines), seed by seed, then print it."""
     from benchmarks.table import plan, summary
+    from benchmarks.table.bench import prepare
     from raydd import files
 
     if show:
@@ -91,15 +90,14 @@ def command(
         "epochs": epochs,
         "feature_epochs": feature_epochs,
         "idc_lr_img": idc_lr_img,
-        "teachers": teachers(teacher),
     }
-    bench = prepare(data, dataset, net, changed, precision, compiled, home)
+    bench = prepare(data, dataset, net, changed, teachers(teacher), precision, compiled, home)
     run(path, bench, chosen, everything, seeds, minutes)
     click.echo(summary.markdown(files.read_jsonl(path)))
 
 
-def teachers(asked: tuple[str, ...]) -> dict[str, str] | None:
-    """Architecture of a family's teacher and students by `FAMILY=NET`; None where nothing was asked."""
+def teachers(asked: tuple[str, ...]) -> dict[str, str]:
+    """Architecture of a family's teacher and students by `FAMILY=NET`."""
     from benchmarks.table.plan import TEACHERS
     from raydd.nets import validate
 
@@ -110,40 +108,7 @@ def teachers(asked: tuple[str, ...]) -> dict[str, str] | None:
             raise ConfigError(f"--teacher: FAMILY=NET with a family of {', '.join(TEACHERS)}, got '{one}'")
         validate(net)
         found[family] = net
-    return found or None
-
-
-def prepare(
-    data: str,
-    dataset: str | None,
-    net: str,
-    changed: Mapping[str, Any],
-    precision: str,
-    compiled: bool,
-    home: str,
-) -> Any:
-    """Data, budget (`changed` where it is not None) and device of a table."""
-    from benchmarks.table.measure import SMALL, Bench
-    from benchmarks.table.plan import BUDGET
-    from raydd import devices, files, load_data
-
-    splits = load_data(data, verify=True)
-    if dataset:
-        splits = dataclasses.replace(splits, name=dataset)
-    devices.prepare_process(devices.threads_alone())
-    small = len(splits.train) < SMALL  # a thousand steps of training, as for the baselines of a study
-    settings = {
-        "dataset": splits.name,
-        "fingerprint": splits.fingerprint,
-        "net": net,
-        **{name: BUDGET[name] for name in ("iterations", "epochs", "repeats", "idc_lr_img")},
-        "feature_epochs": 200 if small else BUDGET["feature_epochs"],
-        **{name: value for name, value in changed.items() if value is not None},
-        "precision": precision,
-        "compiled": compiled,
-    }
-    device = devices.resolve("auto")
-    return Bench(splits, files.absolute(home), devices.Compute(device, precision, compiled), settings)
+    return found
 
 
 def run(
@@ -156,6 +121,7 @@ def run(
     rows = read(path, bench.settings)
     known = {found["key"]: _plain(found) for row in rows for found in row["evaluations"]}
     done = {(row["row"], row["ipc"], row["seed"]) for row in rows}
+    weights = {name: sha256 for row in rows for name, sha256 in row["assets"].items()}
     begun = time.monotonic()
     for seed in range(seeds):
         for row in chosen:
@@ -170,7 +136,7 @@ def run(
                 and row.name in other.bases
                 and bench.protocol(other) == bench.protocol(row)
             ]
-            record = measure(bench, row, seed, steps, known)
+            record = measure(bench, row, seed, steps, known, weights)
             files.append_jsonl(path, {"settings": bench.settings, **record})
             final = next(found for found in record["evaluations"] if found["stage"] == "final")
             click.echo(

@@ -40,6 +40,12 @@ ARCHITECTURES = [
 @click.option("--epochs", type=int, help="Of an evaluation.  [default: the table's, 300]")
 @click.option("--repeats", default=1, help="Networks of each architecture.  [default: 1]")
 @click.option("--idc-lr-img", type=float, help="lr_img of IDC and UDD.  [default: the published one]")
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="FAMILY=NET",
+    help="Instead of the plan's, such as ConvNet=convnet-w64-bn.",
+)
 @click.option("--precision", default="fp32", help="fp32 or mixed.  [default: fp32]")
 @click.option("--compile/--eager", "compiled", default=False, help="[default: eager]")
 @click.option("--minutes", type=float, help="Begin nothing further after so many minutes.")
@@ -59,6 +65,7 @@ def command(
     epochs: int | None,
     repeats: int,
     idc_lr_img: float | None,
+    teacher: tuple[str, ...],
     precision: str,
     compiled: bool,
     minutes: float | None,
@@ -67,7 +74,8 @@ def command(
 ) -> None:
     """Append what is missing of the cross-architecture table to ROWS (JSON lines), then print it."""
     from benchmarks.table import plan
-    from benchmarks.table.__main__ import prepare
+    from benchmarks.table.__main__ import teachers
+    from benchmarks.table.bench import prepare
     from raydd import files, nets
 
     if not show:
@@ -80,7 +88,7 @@ def command(
         for name in asked:
             nets.validate(name)
         changed = {"iterations": iterations, "epochs": epochs, "idc_lr_img": idc_lr_img, "repeats": repeats}
-        bench = prepare(data, dataset, net, changed, precision, compiled, home)
+        bench = prepare(data, dataset, net, changed, teachers(teacher), precision, compiled, home)
         rows = [known[name] for name in chosen or ROWS if name in known]
         run(path, bench, rows, asked or ARCHITECTURES, minutes)
     click.echo(markdown(files.read_jsonl(path)))
@@ -149,7 +157,7 @@ def set_of(bench: Any, row: Any) -> Any:
     key = hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
     path = bench.home / "sets" / f"{key}.safetensors"
     if not path.exists():
-        bench.make_assets(method, context)
+        bench.make_assets(row)
         _, final, _ = distil(bench, method, context, numbers, 0)
         path.parent.mkdir(parents=True, exist_ok=True)
         final.save(path)
@@ -157,16 +165,16 @@ def set_of(bench: Any, row: Any) -> Any:
 
 
 def markdown(records: Sequence[Mapping[str, Any]]) -> str:
-    """A table for every setting, IPC and label regime: a column a row of the plan, a line an architecture."""
+    """Tables by setting, IPC, label regime and protocol of training: a column a row of the plan, a line a network."""
     parts = []
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         settings = record["settings"]
         title = (
-            f"### {settings['dataset']}, IPC {record['ipc']}, {record['label_regime']} labels\n\n"
-            f"{settings['iterations']} iterations, {settings['epochs']} epochs, {settings['repeats']} net(s) of each "
-            f"architecture, {settings['precision']}; top-1 % on test of one set of each method, in brackets points "
-            "below the network it was distilled with (**bold**)."
+            f"### {settings['dataset']}, IPC {record['ipc']}, {record['label_regime']} labels, protocol "
+            f"{record['protocol']}\n\n{settings['iterations']} iterations, {settings['epochs']} epochs, "
+            f"{settings['repeats']} net(s) of each architecture, {settings['precision']}; top-1 % on test of one set "
+            "of each method, in brackets points below the network it was distilled with (**bold**)."
         )
         groups.setdefault(title, []).append(record)
     for title, own in groups.items():

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from raydd.distillation.baselines import feature_network, random_real, select, selected_real
+from raydd.distillation.baselines import random_real, select, selected_real
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import BaseModel
 
-    from benchmarks.table.measure import Bench
+    from benchmarks.table.bench import Bench
     from benchmarks.table.plan import Row
     from raydd.registry import Context, Method
     from raydd.storage import DistilledSet
@@ -28,10 +28,11 @@ def selection(
         chosen = random_real(bench.data, context, recipe, seed)
         return method.labelled(chosen, numbers, context, bench.data, bench.assets, device)
     assert row.selection is not None
-    spec = feature_network(bench.settings["net"], bench.data, bench.settings["feature_epochs"])
-    (net,) = bench.assets.get(spec)
+    (net,) = bench.assets.get(bench.judge)
     rows = select(net, bench.data, row.ipc, [row.selection], bench.compute)[row.selection]
-    return selected_real(row.selection, rows.tolist(), {"features": spec.net}, bench.data, context, recipe)
+    return selected_real(
+        row.selection, rows.tolist(), {"features": bench.judge.net}, bench.data, context, recipe
+    )
 
 
 def distil(

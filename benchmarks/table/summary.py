@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.table.plan import Row, published, rows
-from raydd.evaluation.statistics import holm, interval, paired, rank_correlation, verdict
+from raydd.evaluation.statistics import Difference, holm, interval, paired, rank_correlation, verdict
 from raydd.wording import size as bytes_text
 
 Measured = Mapping[str, Mapping[int, Mapping[str, Any]]]
@@ -37,28 +38,32 @@ def _distinct(found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _part(settings: Mapping[str, Any], ipc: int, measured: Measured) -> str:
     planned = [row for row in rows() if row.ipc == ipc and row.name in measured]
-    computed = f"{settings['precision']}, {'compiled' if settings['compiled'] else 'eager'}"
-    step = "" if settings["idc_lr_img"] is None else f", lr_img of IDC and UDD {settings['idc_lr_img']:g}"
-    head = (
-        f"### {settings['dataset']}, IPC {ipc}\n\n{settings['iterations']} iterations, {settings['epochs']} epochs x "
-        f"{settings['repeats']} nets ({settings['net']}), {computed}{step}; top-1 % on test, mean over distillations "
-        "[95 % interval]; hard labels unless said otherwise.\n"
-    )
+    parts = [_head(settings, ipc)]
     hard = [row for row in planned if row.family is None]
     soft = [row for row in planned if row.family is not None]
-    parts = [head]
     if hard:
-        others, udd = ([row for row in hard if (row.method == "udd") is of_udd] for of_udd in (False, True))
-        parts += [
-            _rows(settings, ipc, hard, measured),
-            _differences("Methods against their bases", others, measured),
-        ]
-        if udd:
-            parts += [_differences("UDD", udd, measured), _checks(measured)]
+        parts += [_rows(settings, ipc, hard, measured), _differences(hard, measured)]
+        if any(row.method == "udd" for row in hard):
+            parts.append(_checks(measured))
     if soft:
         parts += [_soft_head(soft, measured), _rows(settings, ipc, soft, measured)]
-        parts.append(_differences("Methods against their bases", soft, measured))
+        parts.append(_differences(soft, measured))
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
+
+
+def _head(settings: Mapping[str, Any], ipc: int) -> str:
+    """What all rows have in common."""
+    path = "compiled" if settings["compiled"] else "eager"
+    step = "" if settings["idc_lr_img"] is None else f", lr_img of IDC and UDD {settings['idc_lr_img']:g}"
+    queue, pool = settings["queue"], settings["pool"]
+    return (
+        f"### {settings['dataset']}, IPC {ipc}\n\n{settings['iterations']} iterations, {settings['epochs']} epochs x "
+        f"{settings['repeats']} nets ({settings['net']}), {settings['precision']}, {path}{step}. IDM: "
+        f"{queue['batch_real']} real images of a class, a new network every {queue['net_generate_interval']} "
+        f"iterations. IID's pool: {pool['pool_size']} x {pool['pool_net']}, {pool['pool_epochs']} epochs. Herding, mUE "
+        f"and UDD's proxy: {settings['net']}, {settings['feature_epochs']} epochs. Top-1 % on test, mean over "
+        "distillations [95 % interval]; hard labels unless said otherwise."
+    )
 
 
 def _rows(settings: Mapping[str, Any], ipc: int, planned: Sequence[Row], measured: Measured) -> str:
@@ -76,8 +81,14 @@ def _rows(settings: Mapping[str, Any], ipc: int, planned: Sequence[Row], measure
         size = bytes_text(last["bytes"])
         hard = f"{_mean(runs, 'hard labels')} | " if soft else ""
         size += f" + teacher {bytes_text(last['teacher_bytes'])}" if soft else ""
+        # Herding has no seed: its runs are the same images, and tell nothing of the spread of a selection.
+        n, end = (
+            ("1 selection", _mean(runs, "final", spread=False))
+            if row.selection == "herding"
+            else (str(len(runs)), _mean(runs, "final"))
+        )
         lines.append(
-            f"| {row.name} | {len(runs)} | {_mean(runs, 'initial')} | {_mean(runs, 'final')} | {hard}{steps} | "
+            f"| {row.name} | {n} | {_mean(runs, 'initial')} | {end} | {hard}{steps} | "
             f"{last['images']} | {size} | {published(settings['dataset'], ipc, row)} |"
         )
     return "\n".join(lines)
@@ -98,97 +109,154 @@ def _soft_head(planned: Sequence[Row], measured: Measured) -> str:
     )
 
 
-def _found(record: Mapping[str, Any], stage: str, steps: int | None = None) -> Mapping[str, Any]:
-    for found in record["evaluations"]:
-        if found["stage"] == stage and steps is None:
-            return found
-        if steps is not None and found["stage"].startswith("final") and found["optimisation_steps"] == steps:
-            return found
-    raise KeyError(stage)
+def _found(record: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    return next(found for found in record["evaluations"] if found["stage"] == stage)
 
 
-def _mean(runs: Sequence[Mapping[str, Any]], stage: str) -> str:
+def _nearest(record: Mapping[str, Any], steps: int) -> Mapping[str, Any] | None:
+    """The final set's evaluation of so many optimisation steps, to the epoch; None where there is none."""
+    finals = [found for found in record["evaluations"] if found["stage"].startswith("final")]
+    nearest = min(finals, key=lambda found: abs(found["optimisation_steps"] - steps))
+    epoch = nearest["optimisation_steps"] / nearest["epochs"]
+    return nearest if abs(nearest["optimisation_steps"] - steps) <= max(1.0, epoch / 2) else None
+
+
+def _mean(runs: Sequence[Mapping[str, Any]], stage: str, *, spread: bool = True) -> str:
     values = [found["mean"] for record in runs for found in record["evaluations"] if found["stage"] == stage]
     if not values:
         return ""
     one = interval(values)
     text = f"{100 * one.mean:.1f}"
-    return text if one.n == 1 else f"{text} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+    return f"{text} [{100 * one.low:.1f}, {100 * one.high:.1f}]" if spread and one.n > 1 else text
 
 
-def _pairs(row: Row, base: str, measured: Measured) -> tuple[list[float], list[float], int] | None:
-    """Accuracies of a row and its base over common seeds, the base's at the row's optimisation steps."""
-    mine, other, steps = [], [], 0
-    for seed in sorted(set(measured[row.name]) & set(measured.get(base, {}))):
+def _pairs(row: Row, base: str, measured: Measured) -> tuple[list[float], list[float], str] | None:
+    """Accuracies of a row and its base over common seeds, the base's at the row's optimisation steps, and those."""
+    mine, other, steps = [], [], ""
+    for seed in sorted(set(measured[row.name]) & set(measured[base])):
         found = _found(measured[row.name][seed], "final")
-        steps = int(found["optimisation_steps"])
-        try:
-            equal = _found(measured[base][seed], "final", steps)
-        except KeyError:
+        equal = _nearest(measured[base][seed], found["optimisation_steps"])
+        if equal is None:
             return None
+        own, others = found["optimisation_steps"], equal["optimisation_steps"]
+        steps = f"{own} steps" if own == others else f"{own} and {others} steps"
         mine.append(float(found["mean"]))
         other.append(float(equal["mean"]))
     return (mine, other, steps) if mine else None
 
 
-def _differences(title: str, planned: Sequence[Row], measured: Measured) -> str:
-    """Rows against their bases, corrected together."""
-    compared = []
-    for row in planned:
-        for base in row.bases:
-            found = _pairs(row, base, measured)
-            if found is not None:
-                compared.append((row.name, base, paired(found[0], found[1]), found[2]))
-    if not compared:
-        return ""
+QUESTIONS = {
+    "bases": "Methods against their bases",
+    "c": "UDD's check (c), chosen against random regions",
+    "d": "UDD's check (d), against IDC; factor 3 has 9 views of an image, multi 14, UDD 8",
+    "e": "UDD's check (e), with the CFC loss against without",
+}
+
+
+def _question(row: Row, base: str) -> str:
+    if row.method != "udd":
+        return "bases"
+    if base.startswith("IDC"):
+        return "d"
+    return "e" if f"{base}, CFC" == row.name else "c"
+
+
+def _differences(planned: Sequence[Row], measured: Measured) -> str:
+    """Rows against their bases; what answers one question is corrected together."""
+    parts = []
+    for question, title in QUESTIONS.items():
+        compared, missing = [], []
+        for row in planned:
+            for base in row.bases:
+                if base not in measured or _question(row, base) != question:
+                    continue
+                found = _pairs(row, base, measured)
+                if found is None:
+                    missing.append(
+                        f"- {row.name} - {base}: no seed that both were evaluated for at equal steps"
+                    )
+                else:
+                    compared.append((row.name, base, paired(found[0], found[1]), found[2]))
+        if compared or missing:
+            parts.append("\n".join([_title(title, len(compared)), "", *_verdicts(compared), *missing]))
+    return "\n\n".join(parts)
+
+
+def _title(title: str, count: int) -> str:
+    return (
+        f"{title}: paired differences in points, both evaluated with the first one's optimisation steps (to the "
+        "epoch); resolved where the interval leaves zero out and p is below 0.05 after Holm's correction over these "
+        f"{count}:"
+    )
+
+
+def _verdicts(compared: Sequence[tuple[str, str, Difference, str]]) -> list[str]:
     adjusted = holm([difference.p for _, _, difference, _ in compared])
-    lines = [
-        f"{title}: paired differences in points, both evaluated with the first one's optimisation steps; resolved "
-        f"where the interval leaves zero out and p is below 0.05 after Holm's correction over these {len(compared)}:",
-        "",
-    ]
+    lines = []
     for (name, base, difference, steps), p in zip(compared, adjusted):
-        lines.append(f"- {verdict(name, base, difference, p)}, {steps} steps")
-    return "\n".join(lines)
+        alone = ""
+        if difference.p < 0.05 <= p:
+            alone = f"; alone it would be (p = {difference.p:.2g}, corrected {p:.2g})"
+        lines.append(f"- {verdict(name, base, difference, p)}, {steps}{alone}")
+    return lines
+
+
+SCALES = {"min_max": "from minimum to maximum", "max": "by the maximum"}
+LADDER = ("IDC-I", "IDC factor 2", "UDD response, CFC")
 
 
 def _checks(measured: Measured) -> str:
-    """What should hold if our reading of UDD is its authors'; what needs rows that are not there is left out.
-
-    (a) mUE grows from one image a cell over four to UDD; (b) it goes with accuracy; (c) chosen regions beat random
-    ones; (d) UDD beats IDC, also with as many views; (e) the CFC loss helps.
+    """What should hold of mUE if ours is UDD's authors': (a) it grows from one image a cell over four to UDD, and
+    (b) goes with accuracy. What needs rows that are not there is left out.
     """
-    lines = ["UDD's checks:", ""]
-    for scale, where in (("min_max", "from minimum to maximum"), ("max", "by the maximum")):
-        means = {
-            name: [record["mue"]["final"][scale] for record in measured[name].values()]
-            for name in ("IDC-I", "IDC factor 2", "UDD response, CFC")
-            if name in measured
-        }
-        if len(means) == 3:
-            values = [sum(found) / len(found) for found in means.values()]
-            shown = ", ".join(f"{name} {value:.3f}" for name, value in zip(means, values))
-            ordered = values == sorted(values)
-            lines.append(
-                f"- (a) mUE, maps scaled {where}: {shown}: {'grows' if ordered else 'does not grow'} in this order"
-            )
-    for scale in ("min_max", "max"):
-        lines.append(f"- (b) mUE ({scale}) and accuracy: {_correlation(measured, scale)}")
-    lines.append(
-        "- (c) chosen against random regions, (d) UDD against IDC, also with as many views (multi 3), (e) with CFC "
-        "against without: the differences above"
-    )
+    lines = ["UDD's checks of mUE:", ""]
+    for scale, where in SCALES.items():
+        steps = []
+        for lower, upper in pairwise(LADDER):
+            judged = [
+                {seed for seed, record in measured.get(name, {}).items() if "mue" in record}
+                for name in (lower, upper)
+            ]
+            seeds = sorted(judged[0] & judged[1])
+            if seeds:
+                ours, theirs = (
+                    [float(measured[name][seed]["mue"]["final"][scale]) for seed in seeds]
+                    for name in (upper, lower)
+                )
+                one = paired(ours, theirs)
+                spread = f" [{one.low:+.3f}, {one.high:+.3f}]" if one.n > 1 else ""
+                grows = (
+                    "grows"
+                    if one.n > 1 and one.low > 0
+                    else "does not grow"
+                    if one.mean <= 0
+                    else "not resolved"
+                )
+                mean = sum(ours) / len(ours)
+                steps.append(f"{upper} {mean:.3f} - {lower} = {one.mean:+.3f}{spread}, {grows}")
+        if steps:
+            lines.append(f"- (a) mUE, maps scaled {where}: {'; '.join(steps)}")
+    lines += [f"- (b) mUE ({scale}) and accuracy: {_correlation(measured, scale)}" for scale in SCALES]
     return "\n".join(lines)
 
 
 def _correlation(measured: Measured, scale: str) -> str:
-    runs = [
-        (record["mue"]["final"][scale], _found(record, "final")["mean"])
-        for name, by_seed in measured.items()
-        if name.startswith("UDD")
-        for record in by_seed.values()
-    ]
-    if len(runs) < 20:
-        return f"{len(runs)} runs of UDD, 20 are needed"
-    found = rank_correlation(*zip(*runs))
-    return f"rank correlation {found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}] over {found.n} runs of UDD"
+    """Spearman's rho over the runs of UDD of one seed, and its mean over seeds: runs of one seed begin at the same
+    images, so that runs of all seeds are not independent.
+    """
+    runs: dict[int, list[tuple[float, float]]] = {}
+    for name, by_seed in measured.items():
+        if name.startswith("UDD"):
+            for seed, record in by_seed.items():
+                pair = (record["mue"]["final"][scale], _found(record, "final")["mean"])
+                runs.setdefault(seed, []).append(pair)
+    count = sum(len(found) for found in runs.values())
+    if count < 20:
+        return f"{count} runs of UDD, 20 are needed"
+    each = [rank_correlation(*zip(*runs[seed])).value for seed in sorted(runs) if len(runs[seed]) > 3]
+    mean = interval(each)
+    spread = f" [{mean.low:+.2f}, {mean.high:+.2f}]" if mean.n > 1 else ""
+    return (
+        f"rank correlation within a seed {', '.join(f'{value:+.2f}' for value in each)}: mean {mean.mean:+.2f}{spread} "
+        f"over {mean.n} seeds, {count} runs of UDD"
+    )

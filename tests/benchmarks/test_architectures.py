@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.table import measure, plan
+from benchmarks.table import bench, plan
 from benchmarks.table.architectures import command, markdown
 from raydd import files
 from raydd.errors import ConfigError
@@ -24,7 +24,7 @@ def run(*arguments: str) -> str:
 @pytest.mark.integration
 def test_sets_are_kept_and_the_same_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = plan.Squeeze("convnet-bn", 1, "convnet-d1-w4-bn", 2)
-    monkeypatch.setattr(measure, "TEACHERS", {"ConvNet": tiny})
+    monkeypatch.setattr(bench, "TEACHERS", {"ConvNet": tiny})
     path, home = tmp_path / "rows.jsonl", tmp_path / "home"
     own = [str(path), *TINY, "--home", str(home), "--architecture", "mlp"]
     run(*own, "--row", "DM")
@@ -53,13 +53,30 @@ def test_sets_are_kept_and_the_same_command_goes_on(tmp_path: Path, monkeypatch:
 
 def test_the_drop_is_the_distance_to_the_own_network() -> None:
     settings = {"dataset": "digits", "iterations": 3, "epochs": 2, "repeats": 1, "precision": "fp32"}
-    common = {"settings": settings, "row": "DM", "ipc": 1, "own": "convnet", "label_regime": "hard"}
-    text = markdown([{**common, "net": "convnet", "mean": 0.5}, {**common, "net": "mlp", "mean": 0.375}])
+    common = {
+        "settings": settings,
+        "row": "DM",
+        "ipc": 1,
+        "own": "convnet",
+        "label_regime": "hard",
+        "protocol": "dsa",
+    }
+    records = [{**common, "net": "convnet", "mean": 0.5}, {**common, "net": "mlp", "mean": 0.375}]
+    text = markdown([*records, {**common, "row": "IDC", "net": "convnet", "mean": 0.25, "protocol": "idc"}])
+    assert text.splitlines()[0] == "### digits, IPC 1, hard labels, protocol dsa"
     assert text.splitlines()[4:] == [
         "| | DM |",
         "|---|---|",
         "| convnet | **50.0** |",
         "| mlp | 37.5 (+12.5) |",
+        "",
+        "### digits, IPC 1, hard labels, protocol idc",
+        "",
+        text.splitlines()[2],
+        "",
+        "| | IDC |",
+        "|---|---|",
+        "| convnet | **25.0** |",
     ]
 
 
