@@ -31,7 +31,7 @@ PUBLISHED = (
         (50, 100),
         _setting(0.1, 0.11, 12, 20.0),
         _README,
-        {**_START, "batch": 200, "crop": True, "recover_iterations": 2000},
+        {**_START, "batch": 200, "crop": True, "recover_iterations": 2000, "teacher_epochs": 100},
     ),
     published.Published(
         "imagenet",

@@ -113,17 +113,15 @@ def points(context: Context) -> list[dict[str, Scalar]]:
 def published_for(context: Context) -> tuple[dict[str, Scalar], str]:
     """Values and name of the setting that trial 0 uses; see `search_spaces.published.lookup`.
 
-    On IDM, where IID's setting is carried over to other data or another IPC, its terms alone are: `lr_img`,
-    `ce_weight`, `factor` and all others are IDM's own setting for the data at hand, so that trial 0 differs from
-    the base in the report by IID's terms only.
+    Where IID's setting is carried over to other data or another IPC, its terms alone are: `lr_img` and all others
+    are the base's own setting for the data at hand, so that trial 0 differs from the base in the report by IID's
+    terms only.
     """
-    table = PUBLISHED[base_of(context)]
-    if base_of(context) == "dm":
-        return published.lookup(table, context)
-    own, of_idm = idm.published_for(context)
-    if points(context):
-        values, name = published.lookup(table, context)
-        return {**own, **values}, name
+    base, table = base_of(context), PUBLISHED[base_of(context)]
+    own, of_base = (idm if base == "idm" else dm).published_for(context)
+    whole, name = published.lookup(table, context)
+    if points(context) or (base == "dm" and {**whole, **own} == whole):
+        return {**own, **whole}, name
     terms = [replace(entry, values={name: entry.values[name] for name in TERMS}) for entry in table]
     values, name = published.lookup(terms, context)
-    return {**own, **values}, f"IID's terms ({name}) on IDM's setting ({of_idm})"
+    return {**own, **values}, f"IID's terms ({name}) on {base.upper()}'s setting ({of_base})"

@@ -38,7 +38,7 @@ PUBLISHED = (
         (50, 100),
         setting(0.1, 1.0, 20.0),
         f"{_SCRIPTS}, recover_tiny.sh",
-        {**_START, "crop": True, "recover_iterations": 4000},
+        {**_START, "crop": True, "recover_iterations": 4000, "teacher_epochs": 50},
     ),
     published.Published(
         "imagenet",

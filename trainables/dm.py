@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_NET = "convnet"
 
 
-def check_net(spec: str, default: str) -> str:
-    """`spec`, if it names a network whose train and eval mode agree, as matching needs it.
+def check_net(spec: str, default: str, field: str = "net") -> str:
+    """`spec`, the value of `field`, if it names a network whose train and eval mode agree, as features need it.
 
     torch stays unloaded for the default, which is known to be right.
     """
@@ -32,10 +32,19 @@ def check_net(spec: str, default: str) -> str:
 
         if not nets.per_image(spec):
             raise ConfigError(
-                f"net: {spec!r} has batch norm, which makes an image's features depend on the other images of its "
-                "batch; matching takes networks without, such as convnet, resnet18 or vgg11"
+                f"{field}: {spec!r} has batch norm, which makes an image's features depend on the other images of its "
+                "batch; allowed are networks without, such as convnet, resnet18 or vgg11"
             )
     return spec
+
+
+def convolutional(spec: str) -> bool:
+    """Whether a network has convolutions; torch stays unloaded for the default."""
+    if spec == DEFAULT_NET:
+        return True
+    from raydd import nets
+
+    return nets.convolutional(spec)
 
 
 def check_augmentation(value: str | None) -> str | None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from raydd.errors import SpaceError
 from raydd.registry import Context, Distiller
 from search_spaces import cells
 from search_spaces import idc as spaces
-from trainables.dm import DEFAULT_NET, check_augmentation, check_factor, check_net, forward
+from trainables.dm import DEFAULT_NET, check_augmentation, check_factor, check_net, convolutional, forward
 from trainables.published import PublishedMethod
 
 if TYPE_CHECKING:
@@ -151,8 +152,13 @@ class IDCMethod(PublishedMethod[IDCHyperparameters]):
     model: type[IDCHyperparameters] = IDCHyperparameters
 
     def check(self, context: Context, values: Mapping[str, Any]) -> None:
-        """Refuse a factor that leaves sub-images without pixels."""
+        """Refuse a factor that leaves sub-images without pixels, and a network without gradients to match."""
         check_factor(values["factor"], context.size, values["decode"])
+        if not convolutional(values["net"]):
+            raise SpaceError(
+                f"net: {values['net']!r} has no convolutions, whose gradients are matched; take another network, such "
+                "as convnet or resnet18"
+            )
 
     def gigaflops(self, context: Context, values: Mapping[str, Any]) -> float:
         """Real gradients, the distance's way back to the pixels, and the network's training."""

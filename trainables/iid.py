@@ -57,7 +57,7 @@ class IIDHyperparameters(IDMHyperparameters):
     @field_validator("pool_net")
     @classmethod
     def _pool_net_known(cls, value: str) -> str:
-        return check_net(value, DEFAULT_POOL_NET)
+        return check_net(value, DEFAULT_POOL_NET, "pool_net")
 
     @model_validator(mode="after")
     def _fits_the_base(self) -> IIDHyperparameters:

@@ -250,6 +250,8 @@ class TrialRun:
             files.write_bytes(folder / "pictures" / f"{name}.png", content)
         row = self._row(losses, evaluated=True, rung=rung, rate=rate)
         row.update({f"{MEASURE}{name}": value for name, value in self.distiller.measures().items()})
+        if result.teacher_accuracy is not None:
+            row[f"{MEASURE}teacher_accuracy"] = result.teacher_accuracy
         if rung == 1000:
             row.update(outcome="complete", done=True)
         return row

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, field_validator
 from raydd.errors import SpaceError
 from raydd.registry import AssetSpec, Context, Distiller
 from search_spaces import udd as spaces
-from trainables.dm import DEFAULT_NET, check_net, forward
+from trainables.dm import DEFAULT_NET, check_net, convolutional, forward
 from trainables.idc import IDCHyperparameters, IDCMethod
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class UDDHyperparameters(IDCHyperparameters):
     @field_validator("proxy_net")
     @classmethod
     def _proxy_net_known(cls, value: str) -> str:
-        return check_net(value, DEFAULT_NET)
+        return check_net(value, DEFAULT_NET, "proxy_net")
 
     @property
     def sources(self) -> int:
@@ -125,9 +125,19 @@ class UDDMethod(IDCMethod):
         return [proxy(values, context)]
 
     def check(self, context: Context, values: Mapping[str, Any]) -> None:
-        """Refuse what IDC refuses, and more regions than a source has windows."""
+        """Refuse what IDC refuses, more regions than a source has windows, and a proxy that has no map to score."""
         super().check(context, values)
         chosen = UDDHyperparameters.model_validate(dict(values))
+        mapped = chosen.policy in ("response", "most_used") and chosen.scheme == "feature"
+        if mapped and not convolutional(chosen.proxy_net):
+            raise SpaceError(
+                f"proxy_net: {chosen.proxy_net!r} has no convolutions, and policy {chosen.policy} with scheme feature "
+                "compares positions of the last map; take another network, policy jitter, or scheme crop"
+            )
+        if chosen.response_form == "evidence" and chosen.proxy_net != DEFAULT_NET:
+            from raydd.distillation.responses import check_evidence
+
+            check_evidence(chosen.proxy_net, context.channels, context.size)
         windows, side = chosen.windows(context.size), chosen.source_side(context.size)
         if chosen.regions > windows:
             source = "images" if side == context.size else "sub-images"

@@ -96,7 +96,7 @@ def _reading(x: Tensor, first: Tensor, length: Tensor, side: int) -> Tensor:
 
 
 class Standard(Augmentation):
-    """Every op that is listed, in the order of the list: `crop_flip`, `crop` or `rrc_flip`.
+    """Every op that is listed, in the order of the list: `crop_flip`, `crop`, `rrc_flip` or `rrc`.
 
     Args:
         ops: of `crop` (pad and crop back), `rrc` (RandomResizedCrop) and `flip` (left to right, p 0.5), joined by

@@ -80,6 +80,7 @@ def evaluate(
     from raydd.api import evaluate as run
     from raydd.api import load_data
     from raydd.storage import DistilledSet
+    from raydd.training.recipe import check_temperature
 
     distilled = DistilledSet.load(file, home=options.home_folder(home))
     net = str(distilled.recipe["net"]) if net is None else net
@@ -88,8 +89,11 @@ def evaluate(
         raise ConfigError(f"--net: {net!r} names no network")
     for name in names:
         nets.validate(name)
-    if epochs is not None and epochs < 1:
-        raise ConfigError(f"--epochs: must be at least 1, got {epochs}")
+    for flag, count in (("--epochs", epochs), ("--repeats", repeats)):
+        if count is not None and count < 1:
+            raise ConfigError(f"{flag}: must be at least 1, got {count}")
+    if temperature is not None:
+        check_temperature(temperature, "--temperature")
     regimes = _regimes(distilled, labels)
     if "soft" not in regimes and (temperature is not None or teacher_mode is not None):
         flag = "--temperature" if temperature is not None else "--teacher-mode"
@@ -320,6 +324,10 @@ def _notes(distilled: DistilledSet, results: list[Evaluation], temperature: floa
     soft = [result for result in results if result.label_regime == "soft"]
     if soft:
         lines.append(_teacher_line(distilled, soft[0]))
+    elif "teacher" in distilled.manifest:
+        facts = distilled.manifest["teacher"]
+        told = wording.on_train(facts)
+        lines.append(f"the images were recovered from {_trained(facts)}{told and ', ' + told}")
     if _teacher_from_elsewhere(distilled):
         lines.append(wording.seen_elsewhere(own))  # also with hard labels: the images rest on it
     if not soft:
@@ -358,7 +366,6 @@ def _teacher_line(distilled: DistilledSet, result: Evaluation) -> str:
     from raydd import wording
 
     facts = distilled.label_facts["teacher"]
-    trained = "pretrained weights" if facts["pretrained"] else f"{facts['epochs']} epochs"
     told = wording.on_train(facts)
     worth = f"not here ({told})" if told else "not here, so that its accuracy is unknown"
     if result.teacher_accuracy is not None:
@@ -368,4 +375,9 @@ def _teacher_line(distilled: DistilledSet, result: Evaluation) -> str:
         "stored": "labelled the batches of one training beforehand",
         "image": "labelled the plain images beforehand",
     }[distilled.label_kind]
-    return f"teacher: {facts['net']} ({trained}), {worth}; {way}, temperature {result.temperature:g}"
+    return f"teacher: {_trained(facts)}, {worth}; {way}, temperature {result.temperature:g}"
+
+
+def _trained(facts: Mapping[str, Any]) -> str:
+    trained = "pretrained weights" if facts["pretrained"] else f"{facts['epochs']} epochs"
+    return f"{facts['net']} ({trained})"

@@ -103,7 +103,10 @@ class Recovery:
         self.length = hyperparameters.length(context)
         self.runs = hyperparameters.class_batches(context.classes)
         self.jitter = hyperparameters.jitter_reach(context.size)
-        self.crop = augment.build("standard:rrc_flip" if hyperparameters.crop else "")
+        cropped = (
+            "standard:rrc_flip" if "flip" in context.augmentation else "standard:rrc"
+        )  # digits are not mirrored
+        self.crop = augment.build(cropped if hyperparameters.crop else "")
         self.passes = StatisticsPasses(teacher.network(data.channels, data.size, data.classes), self.compute)
         self.net = self.passes.net
         edges = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, data.channels, 1, 1)
@@ -237,6 +240,7 @@ class Recovery:
             iteration=self.iteration,
             evaluation=self.relabelling.evaluation,
         )
+        described["teacher"] = dict(self.teacher.facts)  # the images rest on it, whatever their labels are
         images = pixels[:, :ids].flatten(0, 1).detach().cpu().clone()
         return DistilledSet(images, initial_labels(self.data.classes, ids), described)
 

@@ -173,7 +173,7 @@ class RegionSelector:
             Boxes, int64 (N, R, 3) of (y0, x0, side) in stored pixels, source by source, within a source the first
             choice first, on the CPU.
         """
-        count = len(self.sources)
+        count, labels = len(self.sources), labels.to(pixels.device)
         if self.policy == "random":
             rows = drawn(len(pixels) * count, len(self.windows), self.regions, generator)
             chosen = rows.unflatten(0, (len(pixels), count))
@@ -190,14 +190,14 @@ class RegionSelector:
     @torch.no_grad()
     def maps(self, pixels: Tensor, labels: Tensor) -> Tensor:
         """Response maps, float32 (N, H, H), of stored images (N, C, H, H) in [0, 1]; the same for every policy."""
-        maps, _ = self._source_maps(pixels, labels)
+        maps, _ = self._source_maps(pixels, labels.to(pixels.device))
         return assembled_map(maps.unflatten(0, (-1, len(self.sources))), self.sources, self.size)
 
     def _source_maps(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, int]:
         """Maps (N * S, side, side) of all sources, and the positions along a side that the network's own map has."""
         maps, count = [], len(self.sources)
         at_once = images_at_once(self.size, count)
-        for part, of in zip(pixels.split(at_once), labels.to(pixels.device).split(at_once)):
+        for part, of in zip(pixels.split(at_once), labels.split(at_once)):
             views = crop_regions(part, self.sources.expand(len(part), -1, -1))
             seen = self.normalisation.apply(views.flatten(0, 1))
             of_view = of.repeat_interleave(count)

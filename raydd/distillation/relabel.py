@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from raydd.devices import Compute
+from raydd.errors import ArtifactError
 from raydd.nets import Passes
 from raydd.storage import DistilledSet, Teacher
 from raydd.training import Recipe, TensorSource, replay_logits
@@ -49,6 +50,9 @@ def labelled(
         teacher: None for `hard` labels.
         relabelling: see `Relabelling`.
         device: where to compute.
+
+    Raises:
+        ArtifactError: a logit is beyond float16.
     """
     described = {**distilled.manifest, "evaluation": {**distilled.recipe, **relabelling.evaluation}}
     if relabelling.kind == "hard" or teacher is None:
@@ -74,7 +78,17 @@ def labelled(
     return replace(
         distilled,
         manifest={**described, "labels": labels},
-        logits=logits.to(torch.float16).cpu(),
+        logits=_halved(logits, teacher),
         replay=replay if replay is None else replay.cpu(),
         teacher=teacher,
     )
+
+
+def _halved(logits: torch.Tensor, teacher: Teacher) -> torch.Tensor:
+    half = logits.to(torch.float16).cpu()
+    if not torch.isfinite(half).all():  # they would be labels that are no numbers, and networks at chance
+        raise ArtifactError(
+            f"the teacher {teacher.facts['asset']} ({teacher.net}) gives logits as large as "
+            f"{logits.abs().max().item():.3g}, and labels are stored in float16, which ends at 65504"
+        )
+    return half

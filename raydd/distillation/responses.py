@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydd import nets
 from raydd.errors import ConfigError, unknown
 from raydd.nets import Network, Passes
 from raydd.nets.convnet import ConvNet
@@ -43,6 +44,18 @@ def evidence_weights(net: Network, labels: Tensor, channels: int, side: int) -> 
     cells = weight.view(len(labels), channels, half, half)
     fine = cells.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) / 4
     return F.pad(fine, (0, side - 2 * half, 0, side - 2 * half))
+
+
+@torch.no_grad()
+def check_evidence(spec: str, channels: int, size: int) -> None:
+    """Refuse a proxy network whose `evidence` map is not defined, before it is trained.
+
+    Raises:
+        ConfigError: see `evidence_weights`.
+    """
+    net = nets.build(spec, channels=channels, size=size, classes=2, generator=torch.Generator()).eval()
+    features = net.unpooled_features(torch.zeros(1, channels, size, size))
+    evidence_weights(net, torch.zeros(1, dtype=torch.int64), features.shape[1], features.shape[-1])
 
 
 @torch.no_grad()

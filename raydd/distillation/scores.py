@@ -86,7 +86,9 @@ def jitter_scores(
 
     x is a source as the network sees it: cropped, upsampled, normalised. The noise is added to the stored pixels
     before that. A draw is one field over the stored image, which all images and all windows of a call share:
-    windows are compared under the same noise, and an image's scores do not depend on the others.
+    windows are compared under the same noise, and an image's scores do not depend on the others. Where windows of
+    several sizes are pooled, a score is divided by the window's side, to which the norm of its noise is proportional:
+    else the smallest would always change least.
 
     Args:
         net: the proxy network.
@@ -112,6 +114,8 @@ def jitter_scores(
     std = torch.tensor(normalisation.std, dtype=change.dtype, device=change.device).view(-1, 1, 1)
     change = (change / std).unflatten(0, (len(sources), -1))
     change = torch.cat([torch.zeros_like(change[:, :1]), change], dim=1)  # first the source as it is
+    sides = windows[:, 2].to(pixels.device)
+    scale = sides.float() if len(sides.unique()) > 1 else torch.ones(1, device=pixels.device)
     scores = []
     for part in pixels.split(images_at_once(size, change.shape[0] * change.shape[1])):
         views = crop_regions(part, sources.expand(len(part), -1, -1))
@@ -119,5 +123,5 @@ def jitter_scores(
         logits = passes.logits(net, (views[:, :, None] + change).flatten(0, 2))
         logits = logits.unflatten(0, (len(part), *change.shape[:2]))
         changes = (logits[:, :, 1:] - logits[:, :, :1]).norm(dim=-1)
-        scores.append(changes.unflatten(2, (len(noise), len(windows))).mean(dim=2))
+        scores.append(changes.unflatten(2, (len(noise), len(windows))).mean(dim=2) / scale)
     return torch.cat(scores)

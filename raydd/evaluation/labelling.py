@@ -185,7 +185,7 @@ def _replayed(distilled: DistilledSet, recipe: Recipe, protocol: str) -> Labelli
     if recipe.epochs > len(replay):
         raise ConfigError(
             f"evaluation.epochs: the set's stored labels last for {len(replay)} epochs, got {recipe.epochs}; ask for "
-            "as many or fewer, or use hard labels"
+            "as many or fewer (steps are counted in epochs), or use hard labels"
         )
     record = distilled.label_facts["replay"]
     seed, purpose, recorded = record["seed"], record["purpose"], Recipe.from_json(record["recipe"])

@@ -228,7 +228,7 @@ def augmentation(name: str, dsa: str) -> str:
         return "idc:" + "_".join(op for op in ops if op != "cutout")
     if name.startswith(("sre2l", "dwa")):
         crop = "crop" if name == "sre2l-cifar" else "rrc"
-        return f"standard:{crop}_flip" if crop == "rrc" or "flip" in ops else "standard:crop"
+        return f"standard:{crop}_flip" if "flip" in ops else f"standard:{crop}"
     return dsa
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raydd.nets.builder import build, gigaflops, names, per_image, validate
+from raydd.nets.builder import build, convolutional, gigaflops, names, per_image, validate
 from raydd.nets.convnet import default_depth
 from raydd.nets.ensemble import Ensemble
 from raydd.nets.gradients import GradientPasses
@@ -20,6 +20,7 @@ __all__ = [
     "Statistics",
     "StatisticsPasses",
     "build",
+    "convolutional",
     "default_depth",
     "gigaflops",
     "initialise",

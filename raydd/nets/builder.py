@@ -28,6 +28,7 @@ class _Family:
     make: Callable[..., Network]
     numbers: dict[str, tuple[str, int]] = field(default_factory=dict)  # letter -> (argument, largest value)
     batch_norm: bool = False  # whether it takes `-bn`
+    convolutions: bool = True
     always_batch_norm: bool = False
 
     def described(self) -> str:
@@ -56,7 +57,7 @@ def _library(name: str) -> _Family:
 
 _FAMILIES = {
     "convnet": _Family(ConvNet, {"d": ("depth", 10), "w": ("width", 4096)}, batch_norm=True),
-    "mlp": _Family(MLP, {"w": ("width", 4096)}),
+    "mlp": _Family(MLP, {"w": ("width", 4096)}, convolutions=False),
     "lenet": _Family(LeNet),
     "alexnet": _Family(AlexNet, batch_norm=True),
     "vgg11": _Family(functools.partial(VGG, stages=VGG11), _WIDTH, batch_norm=True),
@@ -115,6 +116,15 @@ def per_image(spec: str) -> bool:
     """
     family, arguments = _parse(spec)
     return not (family.always_batch_norm or arguments.get("batch_norm", False))
+
+
+def convolutional(spec: str) -> bool:
+    """Whether there are convolutions, so that the last map has positions, and gradients of them can be matched.
+
+    Raises:
+        ConfigError: see `validate`.
+    """
+    return _parse(spec)[0].convolutions
 
 
 def build(spec: str, *, channels: int, size: int, classes: int, generator: torch.Generator) -> Network:

@@ -90,6 +90,8 @@ def check_labels(
             raise ArtifactError(
                 f"{name} are {logits.dtype} of shape {tuple(logits.shape)}; allowed is torch.float16 of shape {shape}"
             )
+        if not torch.isfinite(logits).all():
+            raise ArtifactError(f"{name} that are not finite")
     if kind == "stored":
         told = checked(about, "replay", dict, "labels.")
         if "recipe" not in told:

@@ -301,12 +301,16 @@ def starting_points(
         )
     for published in method.points(context):
         values = {name: value for name, value in published.items() if name not in context.fixed}
-        if {**first, **values} == first:
+        whole = {**defaults, **values}
+        point = {
+            name: whole[name] for name in space.names_for(whole)
+        }  # what has no effect in it is not drawn
+        if point == first:
             continue
-        if space.split_point(values)[1]:
+        if space.split_point({name: value for name, value in values.items() if name in point})[1]:
             notes.append(f"published setting {values} lies outside the narrowed space and is left out")
         elif len(points) < max(1, trials // 4):
-            points.append(Point({**first, **values}, "published"))
+            points.append(Point(point, "published"))
     return points, notes
 
 

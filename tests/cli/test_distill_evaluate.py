@@ -279,7 +279,7 @@ def test_evaluate_uses_the_split_that_the_set_was_distilled_under(tmp_path):
         (["--net", "convent"], "did you mean 'convnet'?"),
         (["--net", ","], "--net: ',' names no network"),
         (["--epochs", "0"], "--epochs: must be at least 1, got 0"),
-        (["--repeats", "0"], "must be at least 1, got 0"),
+        (["--repeats", "0"], "error: --repeats: must be at least 1, got 0"),
         (["--protocol", "das"], "did you mean 'dsa'?"),
         (["--data", "digit"], "did you mean 'digits'?"),
         (

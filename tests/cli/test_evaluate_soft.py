@@ -80,7 +80,8 @@ def sets(digits, tmp_path_factory):
         plain, manifest={**facts, "labels": {"kind": "online", "teacher": teacher.facts}}
     )
     missing.save(folder / "missing.safetensors", teacher=False)
-    dataclasses.replace(plain, teacher=None).save(folder / "hard.safetensors")
+    hard = {**facts, "teacher": {**teacher.facts, "train_accuracy": 0.5}}
+    dataclasses.replace(plain, manifest=hard, teacher=None).save(folder / "hard.safetensors")
     return folder, teacher
 
 
@@ -119,6 +120,16 @@ def test_soft_and_hard_labels_have_a_table_each(sets, digits):
         f"images: 2.6 kB, soft labels: 0 B, teacher: {teacher.stored_bytes / 1000:.1f} kB",
     ]
     assert file.read_bytes() == before
+
+
+def test_with_hard_labels_the_teacher_that_the_images_rest_on_is_named(sets):
+    folder, teacher = sets
+    result = evaluate(folder / "hard.safetensors", "--net", "mlp", "--split", "val")
+    assert result.exit_code == 0, result.output
+    assert (
+        f"the images were recovered from {teacher.net} ({teacher.facts['epochs']} epochs), 50.0 % on at most 2,000 "
+        "training images"
+    ) in result.stdout.splitlines()
 
 
 def test_soft_labels_alone_are_the_default_and_the_drop_needs_the_distilling_network(sets):

@@ -304,3 +304,20 @@ def test_statistics_that_are_met_give_no_gradient() -> None:
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(mean.grad, torch.zeros(3))
+
+
+@pytest.mark.parametrize(("augmentation", "mirrored"), [("color_crop_flip", True), ("color_crop", False)])
+def test_images_that_must_not_be_mirrored_are_cropped_only(
+    data: DataSplits, context: Context, augmentation: str, mirrored: bool
+) -> None:
+    kept = dataclasses.replace(context, augmentation=augmentation)
+    distiller = sre2l(data, kept, crop=True, jitter=0)
+    assert distiller.crop.strategy == ("standard:rrc_flip" if mirrored else "standard:rrc")
+
+
+def test_a_set_names_the_teacher_of_its_images_whatever_its_labels_are(
+    data: DataSplits, context: Context
+) -> None:
+    distiller = sre2l(data, context)
+    for made in (distiller.distilled(), distiller.unlabelled()):
+        assert made.manifest["teacher"] == distiller.teacher.facts

@@ -314,3 +314,18 @@ def test_boxes_lie_in_their_source_and_choosing_leaves_no_graph(policy: str) -> 
 def test_bad_settings_are_named(settings, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         selector(**settings)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("scheme", ["feature", "crop"])
+@pytest.mark.parametrize("policy", ["response", "jitter", "random", "most_used", "auto"])
+def test_on_a_gpu_labels_and_boxes_lie_on_the_cpu(policy: str, scheme: str) -> None:
+    settings = {"policy": policy, "scheme": scheme, "grid_size": 2}
+    pixels = bright_but((0, 0, 4), (8, 12, 4)).repeat(2, 1, 1, 1)
+    labels = torch.tensor([0, 1])
+    gpu = Compute(torch.device("cuda"))
+    found = RegionSelector(brightness_net(16), gpu, PLAIN, 16, 2, 2, **settings)
+    boxes, maps = both(found, pixels.cuda(), labels, generator(0, "noise"))
+    expected, exact = both(selector(**settings), pixels, labels, generator(0, "noise"))
+    assert torch.equal(boxes, expected)
+    torch.testing.assert_close(maps.cpu(), exact)

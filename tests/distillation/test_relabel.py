@@ -10,6 +10,7 @@ from raydd.data import DataSplits
 from raydd.devices import Compute
 from raydd.distillation import Relabelling, labelled
 from raydd.distillation.baselines import random_real
+from raydd.errors import ArtifactError
 from raydd.evaluation import protocols
 from raydd.registry import Context
 from raydd.seeding import generator
@@ -102,3 +103,12 @@ def test_labelling_a_second_time_replaces_the_first(plain: DistilledSet, teacher
         assert twice.manifest == once.manifest
         assert twice.replay is None
         assert (twice.logits is None) == (once.logits is None)
+
+
+def test_logits_beyond_float16_are_no_labels(plain: DistilledSet, teacher: Teacher) -> None:
+    state = {**teacher.state, "classifier.weight": 1e6 * teacher.state["classifier.weight"]}
+    loud = Teacher(NET, state, teacher.facts)
+    with pytest.raises(
+        ArtifactError, match=r"teacher-0 \(convnet-d1-w4-bn\) gives logits as large as .*65504"
+    ):
+        labelled(plain, loud, how("image"), CPU)

@@ -101,3 +101,15 @@ def test_jitter_scores_equal_their_loop(monkeypatch, views_at_once: int, factor:
                     difference = seen(net, upsampled(jittered, 8)) - clean
                     changes.append(sum(float(d) ** 2 for d in difference) ** 0.5)
                 assert float(found[n, s, m]) == pytest.approx(sum(changes) / 3, rel=1e-9)
+
+
+def test_pooled_windows_are_compared_by_their_change_for_each_unit_of_noise() -> None:
+    net, pixels, _, passes = setting(images=2)
+    places = sources(8, 1, "sub_image")
+    both = windows(8, 3, (0.25, 0.75))
+    noise = 0.1 * torch.randn(3, 3, 8, 8, generator=generator(5, "noise"), dtype=torch.float64)
+    found = jitter_scores(net, pixels, places, both, NORMALISATION, passes, noise)
+    for side in (2, 6):
+        own = both[:, 2] == side
+        alone = jitter_scores(net, pixels, places, both[own], NORMALISATION, passes, noise)
+        torch.testing.assert_close(found[:, :, own], alone / side, rtol=1e-9, atol=0.0)

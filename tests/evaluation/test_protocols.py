@@ -179,6 +179,24 @@ def test_a_temperature_or_an_alpha_out_of_range_is_refused() -> None:
         PROTOCOLS["sre2l-cifar"].recipe("", mixup=-1.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "dsa", "expected"),
+    [
+        ("sre2l-tiny", "color_crop_cutout_scale_rotate", "standard:rrc"),
+        ("dwa-imagenet", "color_crop_flip", "standard:rrc_flip"),
+        ("sre2l-cifar", "color_crop_cutout_scale_rotate", "standard:crop"),
+        ("sre2l-cifar", "color_crop_flip", "standard:crop_flip"),
+        ("idc", "color_crop_cutout_flip", "idc:color_crop_flip"),
+        ("dsa", "color_crop", "color_crop"),
+        ("sre2l-tiny", "", ""),
+    ],
+)
+def test_data_that_must_not_be_mirrored_are_mirrored_by_no_protocol(
+    name: str, dsa: str, expected: str
+) -> None:
+    assert protocols.augmentation(name, dsa) == expected
+
+
 @pytest.mark.parametrize("name", ["dc", "dsa", "idc", "sre2l-cifar", "sre2l-tiny"])
 @pytest.mark.parametrize("images", [1, 10, 64, 65, 200, 256, 257, 1000])
 def test_the_epochs_for_a_number_of_steps_are_those_that_come_nearest(name: str, images: int) -> None:

@@ -334,6 +334,15 @@ def test_trial_0_is_published_or_says_what_it_is_carried_over_from() -> None:
     )
 
 
+def test_at_another_ipc_iid_on_dm_takes_the_step_size_that_dm_has_there() -> None:
+    values, name = iid.published_for(context("cifar10", 100))
+    assert values == {"lr_img": 10.0, "lambda_cc": 0.05, "lambda_cm": 0.01, "cc_form": "sum"}
+    assert name == (
+        "IID's terms (CIFAR-10's published setting, carried over) on DM's setting (published setting)"
+    )
+    assert iid.published_for(context("cifar100", 10))[0]["lr_img"] == 1.0
+
+
 def test_the_name_of_trial_0_admits_what_was_fixed_otherwise() -> None:
     values, label = iid.published_for(context(fixed={"lambda_cc": 0.2, "lr_img": 1, "net": "convnet-w32"}))
     assert values["lambda_cc"] == 0.2

@@ -248,6 +248,7 @@ def test_new_sets_say_that_their_labels_are_hard(data: DataSplits, teacher: Teac
             {"logits": logits(6, 2)},
             r"of shape \(6, 2\); allowed is torch.float16 of shape \(6, 3\)$",
         ),
+        ("image", {"logits": logits(6, 3) * torch.inf}, "logits that are not finite$"),
         ("stored", {"replay": logits(3, 5, 3)}, r"\(3, 5, 3\); allowed is .* of shape \(epochs, 6, 3\)$"),
         ("stored", {"replay": logits(6, 3)}, r"replay are torch.float16 of shape \(6, 3\); allowed is "),
         ("stored", {"replay": logits(4, 6, 3)}, r"a replay of 4 epochs, but its manifest says 3$"),

@@ -60,7 +60,7 @@ def test_unknown_nets_and_augmentations_are_named_at_once() -> None:
     with pytest.raises(ConfigError, match=r"net: unknown net 'convnett': did you mean 'convnet'\?"):
         DMHyperparameters(net="convnett")
     with pytest.raises(
-        ConfigError, match=r"net: .resnet18-bn. has batch norm, .*matching takes networks without"
+        ConfigError, match=r"net: .resnet18-bn. has batch norm, .*allowed are networks without"
     ):
         DMHyperparameters(net="resnet18-bn")
     with pytest.raises(ConfigError, match=r"net: .mobilenet_v2. has batch norm"):

@@ -75,7 +75,15 @@ def test_defaults_are_the_papers_then_what_is_fixed() -> None:
         (
             "tinyimagenet",
             64,
-            {"lr": 0.1, "k": 12, "lambda_var": 0.11, "batch": 200, "crop": True, "temperature": 20.0},
+            {
+                "lr": 0.1,
+                "k": 12,
+                "lambda_var": 0.11,
+                "batch": 200,
+                "crop": True,
+                "temperature": 20.0,
+                "teacher_epochs": 100,
+            },
         ),
         (
             "imagenet",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from raydd import nets
+from raydd.errors import ConfigError, RayddError
 from raydd.registry import Context
 from trainables.idc import IDC
+from trainables.iid import IIDHyperparameters
 from trainables.udd import UDD, UDDHyperparameters
 
 CONTEXT = Context("cifar10", channels=3, size=32, classes=10, ipc=10, iterations=100)
@@ -34,3 +36,39 @@ def test_the_choice_of_regions_is_shared_by_the_steps_until_the_next(values: dic
     own = {name: settings[name] for name in IDC.hyperparameters.model_fields}
     added = UDD.gigaflops(CONTEXT, settings) - IDC.gigaflops(CONTEXT, own)
     assert added == pytest.approx(100 * inputs * proxy / (20 * 5))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"net": "mlp-w16"}, "net: 'mlp-w16' has no convolutions"),
+        ({"proxy_net": "mlp"}, "proxy_net: 'mlp' has no convolutions, and policy response"),
+        ({"proxy_net": "mlp", "policy": "most_used"}, "proxy_net: 'mlp' .*policy jitter, or scheme crop"),
+        ({"proxy_net": "lenet", "response_form": "evidence"}, "'evidence' is not defined for LeNet"),
+    ],
+)
+def test_networks_that_cannot_work_are_refused_before_anything_is_trained(
+    values: dict, sentence: str
+) -> None:
+    with pytest.raises(RayddError, match=sentence):
+        UDD.check(CONTEXT, UDDHyperparameters(**values).model_dump())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"proxy_net": "mlp", "policy": "jitter"},
+        {"proxy_net": "mlp", "scheme": "crop"},
+        {"proxy_net": "resnet18-w8", "response_form": "evidence"},
+        {"proxy_net": "lenet"},
+    ],
+)
+def test_networks_that_work_are_not_refused(values: dict) -> None:
+    UDD.check(CONTEXT, UDDHyperparameters(**values).model_dump())
+
+
+def test_a_network_with_batch_norm_is_refused_under_its_own_name() -> None:
+    with pytest.raises(ConfigError, match="proxy_net: 'resnet18-bn' has batch norm"):
+        UDDHyperparameters(proxy_net="resnet18-bn")
+    with pytest.raises(ConfigError, match="pool_net: 'resnet18-bn' has batch norm"):
+        IIDHyperparameters(pool_net="resnet18-bn")

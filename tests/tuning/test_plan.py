@@ -9,13 +9,16 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from PIL import Image
 from rich.console import Console
 
-from raydd import compiling, devices, files, workload
+from raydd import compiling, devices, files, registry, workload
 from raydd import config as configuration
 from raydd.data import index, load_data
 from raydd.errors import ConfigError, DataError, SpaceError, StudyError
-from raydd.tuning.plan import check_compiling, plan_for, prepare, trials_at_once
+from raydd.jobs import context_fixing
+from raydd.registry import Context
+from raydd.tuning.plan import check_compiling, plan_for, prepare, starting_points, trials_at_once
 from raydd.tuning.progress import Progress
 from raydd.tuning.search import reopen
+from raydd.tuning.space import StudySpace
 from raydd.tuning.studies import Study
 
 
@@ -116,6 +119,21 @@ def test_trial_0_is_the_published_setting_and_a_narrowed_range_says_that_it_lies
     assert plan.points[0].source == "default"
     assert plan.points[0].values == {"lr_img": 1.0, "lambda_cm": 0.01, "lambda_cc": 0.05, "cc_form": "sum"}
     assert any("trial 0 lies outside the narrowed range in lambda_cc=0.05" in line for line in plan.lines())
+
+
+@pytest.mark.parametrize(
+    ("method", "fix"),
+    [("idc", {"factor": 1}), ("iid", {"lambda_cc": 0.0}), ("iid", {"base": "idm", "lambda_cc": 0.0})],
+)
+def test_a_published_setting_is_not_run_twice_for_what_has_no_effect(method, fix):
+    context = context_fixing(
+        registry.get(method),
+        Context("cifar10", channels=3, size=32, classes=10, ipc=10, iterations=100),
+        fix,
+    )
+    space = StudySpace(registry.get(method), context, {})
+    points, _ = starting_points(registry.get(method), context, space, 20)
+    assert [point.source for point in points] == ["default"]
 
 
 def test_a_fixed_grid_or_scale_bounds_the_regions_that_are_searched(tmp_path):
