@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = "command.txt of the authors' repository IDM"
 _AT_1 = {"batch_real": 5000, "net_generate_interval": 5}
+_TINY: dict[str, Scalar] = {"net": "convnet-d3"}  # where raydd's own ConvNet has a fourth block at 64 px
 
 
 def _setting(ce_weight: float) -> dict[str, Scalar]:
@@ -25,6 +26,8 @@ PUBLISHED = (
     published.Published("cifar100", (1,), _setting(0.5), _COMMANDS, _AT_1),
     published.Published("cifar100", (10,), _setting(0.1), _COMMANDS, {"model_train_steps": 50}),
     published.Published("cifar100", (50,), _setting(0.1), _COMMANDS),
+    published.Published("tinyimagenet", (1, 10), _setting(0.5), _COMMANDS, _TINY),
+    published.Published("tinyimagenet", (50,), _setting(0.8), _COMMANDS, {**_TINY, "model_train_steps": 50}),
 )
 
 

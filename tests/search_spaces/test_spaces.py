@@ -334,6 +334,19 @@ def test_trial_0_is_published_or_says_what_it_is_carried_over_from() -> None:
     )
 
 
+def test_idm_on_tiny_imagenet_is_its_authors_with_three_blocks() -> None:
+    values, name = idm.published_for(context("tinyimagenet", 50))
+    assert name == "published setting"
+    assert values == {
+        "lr_img": 0.2,
+        "ce_weight": 0.8,
+        "factor": 2,
+        "net": "convnet-d3",
+        "model_train_steps": 50,
+    }
+    assert idm.published_for(context("tinyimagenet", 1))[0]["ce_weight"] == 0.5
+
+
 def test_at_another_ipc_iid_on_dm_takes_the_step_size_that_dm_has_there() -> None:
     values, name = iid.published_for(context("cifar10", 100))
     assert values == {"lr_img": 10.0, "lambda_cc": 0.05, "lambda_cm": 0.01, "cc_form": "sum"}
