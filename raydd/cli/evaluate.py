@@ -316,6 +316,12 @@ def _notes(distilled: DistilledSet, results: list[Evaluation], temperature: floa
             f"drop: it is the distance to {own}, the network of the distillation; name it in --net too"
         )
     lines += _carried_line(distilled, results, temperature)
+    size = int(distilled.manifest["size"])
+    larger = {result.net: result.input_side for result in results if (result.input_side or size) > size}
+    if larger:
+        lines.append(
+            f"images of {size} px are enlarged to {max(filter(None, larger.values()))} px by {', '.join(larger)}"
+        )
     if "origin" in distilled.manifest:
         lines.append(
             "which images the set was made from is not known: authors' scripts take all but the test images"

@@ -44,6 +44,8 @@ class Evaluation:
         teacher_accuracy: of the teacher whose soft labels were used, on the same split; None with hard labels, and
             where the set can be used without its teacher, which is not here.
         teacher_mode: of a teacher that labelled every batch, `eval` or `train`; None where none did.
+        input_side: pixels along a side of what the network takes, which is more than the images' where its
+            architecture enlarges them; None in evaluations of earlier versions.
         precision, compiled: how the networks were computed, see `raydd.devices.Compute`.
     """
 
@@ -60,6 +62,7 @@ class Evaluation:
     temperature: float = 1.0
     teacher_accuracy: float | None = None
     teacher_mode: str | None = None
+    input_side: int | None = None
     precision: str = "fp32"
     compiled: bool = False
 
@@ -182,6 +185,7 @@ def evaluate(
         temperature=recipe.temperature,
         teacher_accuracy=labelling.teacher_accuracy(distilled, tested, compute) if regime == "soft" else None,
         teacher_mode=given.mode,
+        input_side=nets.input_side(net, data.size),
         precision=precision,
         compiled=compiled,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raydd.nets.builder import build, convolutional, gigaflops, names, per_image, validate
+from raydd.nets.builder import build, convolutional, gigaflops, input_side, names, per_image, validate
 from raydd.nets.convnet import default_depth
 from raydd.nets.ensemble import Ensemble
 from raydd.nets.gradients import GradientPasses
@@ -24,6 +24,7 @@ __all__ = [
     "default_depth",
     "gigaflops",
     "initialise",
+    "input_side",
     "names",
     "per_image",
     "public_weights",

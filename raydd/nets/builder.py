@@ -14,6 +14,7 @@ from raydd.errors import ConfigError, unknown
 from raydd.nets.alexnet import AlexNet
 from raydd.nets.convnet import ConvNet
 from raydd.nets.initialise import initialise
+from raydd.nets.layers import SMALLEST
 from raydd.nets.lenet import LeNet
 from raydd.nets.library import LIBRARY, LibraryNet
 from raydd.nets.mlp import MLP
@@ -29,6 +30,7 @@ class _Family:
     numbers: dict[str, tuple[str, int]] = field(default_factory=dict)  # letter -> (argument, largest value)
     batch_norm: bool = False  # whether it takes `-bn`
     convolutions: bool = True
+    enlarges: bool = True  # smaller images to `SMALLEST` px, see `layers.enlarged`
     always_batch_norm: bool = False
 
     def described(self) -> str:
@@ -56,8 +58,8 @@ def _library(name: str) -> _Family:
 
 
 _FAMILIES = {
-    "convnet": _Family(ConvNet, {"d": ("depth", 10), "w": ("width", 4096)}, batch_norm=True),
-    "mlp": _Family(MLP, {"w": ("width", 4096)}, convolutions=False),
+    "convnet": _Family(ConvNet, {"d": ("depth", 10), "w": ("width", 4096)}, batch_norm=True, enlarges=False),
+    "mlp": _Family(MLP, {"w": ("width", 4096)}, convolutions=False, enlarges=False),
     "lenet": _Family(LeNet),
     "alexnet": _Family(AlexNet, batch_norm=True),
     "vgg11": _Family(functools.partial(VGG, stages=VGG11), _WIDTH, batch_norm=True),
@@ -125,6 +127,15 @@ def convolutional(spec: str) -> bool:
         ConfigError: see `validate`.
     """
     return _parse(spec)[0].convolutions
+
+
+def input_side(spec: str, size: int) -> int:
+    """Side in pixels that images of `size` px have where a network takes them: all but ConvNet and MLP enlarge them.
+
+    Raises:
+        ConfigError: see `validate`.
+    """
+    return max(size, SMALLEST) if _parse(spec)[0].enlarges else size
 
 
 def build(spec: str, *, channels: int, size: int, classes: int, generator: torch.Generator) -> Network:

@@ -325,6 +325,14 @@ def test_a_network_that_is_named_twice_is_trained_once(made):
     assert [row["net"] for row in json.loads(result.stdout)] == ["convnet-w4", "mlp"]
 
 
+def test_networks_that_enlarge_the_images_are_named(made):
+    flags = ["--net", "convnet-w4,lenet", "--epochs", "1", "--repeats", "1", "--split", "val"]
+    result = run("evaluate", made[0], *flags, "--json")
+    assert [row["input_side"] for row in json.loads(result.stdout)] == [8, 32]
+    told = run("evaluate", made[0], *flags).stdout
+    assert "images of 8 px are enlarged to 32 px by lenet" in told.splitlines()
+
+
 @pytest.fixture
 def interruptible():
     """Ctrl-C raises KeyboardInterrupt, even where the tests run in the background of a shell that ignores it there."""

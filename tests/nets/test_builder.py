@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -104,6 +106,20 @@ def test_impossible_images_are_refused(channels: int, size: int, classes: int) -
 )
 def test_per_image_is_read_from_the_specification(spec: str, expected: bool) -> None:
     assert nets.per_image(spec) is expected
+
+
+@pytest.mark.parametrize("spec", sorted(nets.names()))
+def test_the_side_of_the_input_is_that_of_what_the_first_layer_takes(spec: str) -> None:
+    net = nets.build(spec, channels=3, size=8, classes=2, generator=torch.Generator()).eval()
+    seen = []
+    layers = [one for one in net.modules() if isinstance(one, torch.nn.Conv2d | torch.nn.Linear)]
+    for layer in layers:
+        layer.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    net(torch.zeros(1, 3, 8, 8))
+    first = seen[0]
+    side = first[-1] if len(first) == 4 else math.isqrt(first[-1] // 3)
+    assert side == nets.input_side(spec, 8)
+    assert nets.input_side(spec, 64) == 64
 
 
 def test_per_image_refuses_what_validate_refuses() -> None:
