@@ -103,9 +103,8 @@ class Recovery:
         self.length = hyperparameters.length(context)
         self.runs = hyperparameters.class_batches(context.classes)
         self.jitter = hyperparameters.jitter_reach(context.size)
-        cropped = (
-            "standard:rrc_flip" if "flip" in context.augmentation else "standard:rrc"
-        )  # digits are not mirrored
+        # Digits are not mirrored.
+        cropped = "standard:rrc_flip" if "flip" in context.augmentation else "standard:rrc"
         self.crop = augment.build(cropped if hyperparameters.crop else "")
         self.passes = StatisticsPasses(teacher.network(data.channels, data.size, data.classes), self.compute)
         self.net = self.passes.net

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from raydd.devices import Compute
-from raydd.errors import ArtifactError
 from raydd.nets import Passes
 from raydd.storage import DistilledSet, Teacher
+from raydd.storage.labels import halved
 from raydd.training import Recipe, TensorSource, replay_logits
 
 PURPOSE = "relabel"
@@ -75,20 +75,11 @@ def labelled(
         )
         recipe = relabelling.recipe.to_json()
         labels["replay"] = {"seed": seed, "purpose": PURPOSE, "epochs": epochs, "recipe": recipe}
+    named = f"the teacher {teacher.facts['asset']} ({teacher.net})"
     return replace(
         distilled,
         manifest={**described, "labels": labels},
-        logits=_halved(logits, teacher),
+        logits=halved(logits, f"{named} gives logits as large as {logits.abs().max().item():.3g}"),
         replay=replay if replay is None else replay.cpu(),
         teacher=teacher,
     )
-
-
-def _halved(logits: torch.Tensor, teacher: Teacher) -> torch.Tensor:
-    half = logits.to(torch.float16).cpu()
-    if not torch.isfinite(half).all():  # they would be labels that are no numbers, and networks at chance
-        raise ArtifactError(
-            f"the teacher {teacher.facts['asset']} ({teacher.net}) gives logits as large as "
-            f"{logits.abs().max().item():.3g}, and labels are stored in float16, which ends at 65504"
-        )
-    return half

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,6 +48,7 @@ def evidence_weights(net: Network, labels: Tensor, channels: int, side: int) -> 
     return F.pad(fine, (0, side - 2 * half, 0, side - 2 * half))
 
 
+@functools.cache  # asked for every trial, and the same network in all of them
 @torch.no_grad()
 def check_evidence(spec: str, channels: int, size: int) -> None:
     """Refuse a proxy network whose `evidence` map is not defined, before it is trained.

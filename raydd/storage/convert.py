@@ -15,6 +15,7 @@ from raydd.formation import IDENTITY, check_decode, initial_labels
 from raydd.storage import formats
 from raydd.storage.distilled import DistilledSet
 from raydd.storage.formats import Content
+from raydd.storage.labels import halved
 from raydd.storage.provenance import HARD, SCHEMA, git_commit, versions
 
 if TYPE_CHECKING:
@@ -261,14 +262,7 @@ def _as_logits(values: torch.Tensor) -> torch.Tensor:
 
 
 def _halved(logits: torch.Tensor) -> torch.Tensor:
-    """Logits as sets hold them, float16."""
-    half = logits.to(torch.float16)
-    if not bool(half.isfinite().all()):
-        raise ArtifactError(
-            f"the set has logits in [{logits.min().item():g}, {logits.max().item():g}]; allowed are finite ones up to "
-            "65504, the largest of float16"
-        )
-    return half
+    return halved(logits, f"the set has logits in [{logits.min().item():g}, {logits.max().item():g}]")
 
 
 def outgoing(

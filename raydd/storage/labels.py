@@ -106,3 +106,19 @@ def check_labels(
         held = tensors["replay"]
         if held is not None and recorded["epochs"] != len(held):
             raise ArtifactError(f"a replay of {len(held)} epochs, but its manifest says {recorded['epochs']}")
+
+
+def halved(logits: torch.Tensor, found: str) -> torch.Tensor:
+    """Logits as sets hold them: float16, on the CPU, of the same shape.
+
+    Args:
+        logits: of any floating-point dtype, on any device.
+        found: whose they are and how large, for the sentence.
+
+    Raises:
+        ArtifactError: one is not finite in float16; as a label it would be no number, and networks stay at chance.
+    """
+    half = logits.to(torch.float16).cpu()
+    if not bool(half.isfinite().all()):
+        raise ArtifactError(f"{found}; allowed are finite ones up to 65504, the largest of float16")
+    return half

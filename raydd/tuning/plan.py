@@ -302,9 +302,8 @@ def starting_points(
     for published in method.points(context):
         values = {name: value for name, value in published.items() if name not in context.fixed}
         whole = {**defaults, **values}
-        point = {
-            name: whole[name] for name in space.names_for(whole)
-        }  # what has no effect in it is not drawn
+        # What has no effect in it is not drawn.
+        point = {name: whole[name] for name in space.names_for(whole)}
         if point == first:
             continue
         if space.split_point({name: value for name, value in values.items() if name in point})[1]:
