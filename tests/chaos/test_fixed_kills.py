@@ -19,7 +19,7 @@ def test_a_trials_process_and_then_the_driver_are_killed_and_the_study_goes_on(
     chaos: Callable[..., Any], wait_for: Callable[..., Any]
 ) -> None:
     """The trial goes on from its checkpoint, and the driver leaves no lock and no process."""
-    study = chaos("killed", search__trials=2, confirm__baselines=[])
+    study = chaos("killed", iterations=900, search__trials=2, confirm__baselines=[])
     study.start()
     wait_for(lambda: study.reached(0, 0.3), what="the report of trial 0")
     os.kill(study.workers()[0], signal.SIGKILL)
@@ -37,7 +37,7 @@ def test_a_trials_process_and_then_the_driver_are_killed_and_the_study_goes_on(
     assert account["attempts"] in (4, 5)  # trial 0 was cut off twice, and trial 1 once where it still ran
     (failure,) = trial.failures()
     assert (failure["kind"], failure["why"]) == ("lost", "its worker process or its node died")
-    assert trial.begun(2)["iteration"] >= 75  # its first report, at least
+    assert trial.begun(2)["iteration"] >= 45  # its first report, at least
     assert trial.begun(3)["iteration"] > trial.begun(2)["iteration"]
     assert "trial 0: its worker process or its node died; it is tried again" in study.tail(400)
     assert "(raylet)" not in study.log.read_text()

@@ -55,7 +55,8 @@ def kill_a_node_that_works(study: Any, nodes: Nodes, choose: Callable[[list[int]
 def test_trials_of_a_node_that_dies_go_on_elsewhere(
     chaos: Callable[..., Any], wait_for: Callable[..., Any], nodes: Nodes
 ) -> None:
-    study = chaos("node", resources__address=nodes.cluster.address, search__trials=2, confirm__baselines=[])
+    address = nodes.cluster.address
+    study = chaos("node", resources__address=address, iterations=600, search__trials=2, confirm__baselines=[])
     study.start()
     wait_for(lambda: study.reached(1, 0.3), what="the report of trial 1")
     kill_a_node_that_works(study, nodes, lambda numbers: numbers[0])
