@@ -19,10 +19,17 @@ _MNIST: dict[str, Scalar] = {  # with sub-images neither CutMix nor cutout helps
     "eval_cutmix": 0.0,
     "eval_augmentation": "idc:color_crop_scale_rotate",
 }
+_IMAGENET: dict[str, Scalar] = {"n_data": 500, "net": "resnet10-ap", "cutmix": 1.0}
+_IMAGENET_100: dict[str, Scalar] = {  # argument.py raises these from 100 classes on
+    "batch_real": 128,
+    "batch_train": 128,
+    "lr_net": 0.1,
+    "weight_decay_net": 1e-4,
+}
 
 
-def _setting(metric: str, lr_img: float) -> dict[str, Scalar]:
-    return {"lr_img": lr_img, "metric": metric, "factor": 2, "decode": "single"}
+def _setting(metric: str, lr_img: float, factor: int = 2) -> dict[str, Scalar]:
+    return {"lr_img": lr_img, "metric": metric, "factor": factor, "decode": "single"}
 
 
 PUBLISHED = (
@@ -31,6 +38,10 @@ PUBLISHED = (
     published.Published("svhn", _ALL, _setting("mse", 5e-3), _REPRODUCE, {"n_data": 500}),
     published.Published("mnist", _ALL, _setting("l1", 1e-4), _REPRODUCE, _MNIST),
     published.Published("fashionmnist", _ALL, _setting("l1", 1e-4), _REPRODUCE, {"n_data": 500}),
+    published.Published("imagenet10", (10,), _setting("l1", 3e-3, 3), _REPRODUCE, {**_IMAGENET, "early": 10}),
+    published.Published(
+        "imagenet100", (10,), _setting("l1", 1e-3, 3), _REPRODUCE, {**_IMAGENET, **_IMAGENET_100, "early": 5}
+    ),
 )
 METRICS = ("mse", "l1", "l1_mean", "cos")
 

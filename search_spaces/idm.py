@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 _COMMANDS = "command.txt of the authors' repository IDM"
 _AT_1 = {"batch_real": 5000, "net_generate_interval": 5}
 _TINY: dict[str, Scalar] = {"net": "convnet-d3"}  # where raydd's own ConvNet has a fourth block at 64 px
+_IMAGENET: dict[str, Scalar] = {
+    "net": "convnet-d6",
+    "batch_real": 128,
+    "batch_train": 128,
+    "net_generate_interval": 50,
+    "net_num": 50,
+}
 
 
 def _setting(ce_weight: float) -> dict[str, Scalar]:
@@ -28,6 +35,7 @@ PUBLISHED = (
     published.Published("cifar100", (50,), _setting(0.1), _COMMANDS),
     published.Published("tinyimagenet", (1, 10), _setting(0.5), _COMMANDS, _TINY),
     published.Published("tinyimagenet", (50,), _setting(0.8), _COMMANDS, {**_TINY, "model_train_steps": 50}),
+    published.Published("imagenet100", (1, 10), _setting(3.0), _COMMANDS, _IMAGENET),
 )
 
 

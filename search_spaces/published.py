@@ -17,6 +17,8 @@ TITLES = {
     "cifar100": "CIFAR-100",
     "fashionmnist": "FashionMNIST",
     "imagenet": "ImageNet-1K",
+    "imagenet10": "ImageNet-10",
+    "imagenet100": "ImageNet-100",
     "mnist": "MNIST",
     "svhn": "SVHN",
     "tinyimagenet": "TinyImageNet",

@@ -29,9 +29,17 @@ class _Family:
     make: Callable[..., Network]
     numbers: dict[str, tuple[str, int]] = field(default_factory=dict)  # letter -> (argument, largest value)
     batch_norm: bool = False  # whether it takes `-bn`
+    average_pooling: bool = False  # whether it takes `-ap`
     convolutions: bool = True
     enlarges: bool = True  # smaller images to `SMALLEST` px, see `layers.enlarged`
     always_batch_norm: bool = False
+
+    def flags(self) -> dict[str, tuple[str, str]]:
+        """Options without a number that it takes: the argument they set, and what that is."""
+        flags = {"bn": ("batch_norm", "batch norm")} if self.batch_norm else {}
+        return flags | (
+            {"ap": ("average_pooling", "average pooling instead of strides")} if self.average_pooling else {}
+        )
 
     def described(self) -> str:
         """The options in words."""
@@ -39,7 +47,7 @@ class _Family:
             f"-{letter}N ({argument}, 1 to {largest})"
             for letter, (argument, largest) in sorted(self.numbers.items())
         ]
-        words += ["-bn (batch norm)"] if self.batch_norm else []
+        words += [f"-{flag} ({meaning})" for flag, (_, meaning) in self.flags().items()]
         if not words:
             return "no options"
         first = ", ".join(words[:-1])
@@ -50,7 +58,9 @@ _WIDTH = {"w": ("width", 1024)}
 
 
 def _resnet(block: type[BasicBlock] | type[Bottleneck], *blocks: int) -> _Family:
-    return _Family(functools.partial(ResNet, block=block, blocks=blocks), _WIDTH, batch_norm=True)
+    return _Family(
+        functools.partial(ResNet, block=block, blocks=blocks), _WIDTH, batch_norm=True, average_pooling=True
+    )
 
 
 def _library(name: str) -> _Family:
@@ -64,6 +74,7 @@ _FAMILIES = {
     "alexnet": _Family(AlexNet, batch_norm=True),
     "vgg11": _Family(functools.partial(VGG, stages=VGG11), _WIDTH, batch_norm=True),
     "vgg16": _Family(functools.partial(VGG, stages=VGG16), _WIDTH, batch_norm=True),
+    "resnet10": _resnet(BasicBlock, 1, 1, 1, 1),
     "resnet18": _resnet(BasicBlock, 2, 2, 2, 2),
     "resnet34": _resnet(BasicBlock, 3, 4, 6, 3),
     "resnet50": _resnet(Bottleneck, 3, 4, 6, 3),
@@ -85,8 +96,9 @@ def _parse(spec: str) -> tuple[_Family, dict[str, Any]]:
     family = _FAMILIES[name]
     arguments: dict[str, Any] = {}
     for part in parts:
-        if part == "bn" and family.batch_norm and "batch_norm" not in arguments:
-            arguments["batch_norm"] = True
+        argument = family.flags().get(part, ("", ""))[0]
+        if argument and argument not in arguments:
+            arguments[argument] = True
             continue
         match = re.fullmatch(r"([a-z])([0-9]{1,6})", part)
         argument, largest = family.numbers.get(match[1], ("", 0)) if match else ("", 0)
@@ -100,7 +112,8 @@ def validate(spec: str) -> None:
     """Check a specification: a name of `names()`, then options, as in `convnet-d2-w64` or `resnet18-bn-w16`.
 
     Options come in any order. `-bn` is batch norm; without it a network has instance norm where it has norms
-    and a choice: AlexNet, LeNet and MLP have none, ViT has layer norm, torchvision's networks have batch norm.
+    and a choice: AlexNet, LeNet and MLP have none, ViT has layer norm, torchvision's networks have batch norm. `-ap` is
+    average pooling where a ResNet has strides: `resnet10-ap` is IDC's ResNetAP-10.
 
     Raises:
         ConfigError: the name is unknown, or an option is unknown, out of range or given twice.

@@ -18,11 +18,13 @@ class Network(nn.Module, ABC):
         feature_size: D, length of the vector that `embed` gives for one image.
         classifier: linear layer from D features to the logits.
         random: whether it draws from the global random state in train mode (dropout, stochastic depth).
+        he_normal: whether its convolutions start normal by fan-out, see `raydd.nets.initialise`.
     """
 
     feature_size: int
     classifier: nn.Linear
     random: bool = False
+    he_normal: bool = False
 
     @property
     def per_image(self) -> bool:

@@ -25,10 +25,12 @@ CASES = {
     "alexnet-bn": ("alexnet", 192),
     "vgg11-w4": ("vgg", 32),
     "vgg16-w4-bn": ("vgg", 32),
+    "resnet10-w4-ap": ("halved three times", 32),
     "resnet18-w4": ("halved three times", 32),
     "resnet18-w4-bn": ("halved three times", 32),
     "resnet34-w4": ("halved three times", 32),
     "resnet50-w4-bn": ("halved three times", 128),
+    "resnet50-w2-bn-ap": ("halved three times", 64),
     "resnet101-w2": ("halved three times", 64),
     "mobilenet_v2": ("halved three times", 1280),
     "shufflenet_v2_x0_5": ("halved three times", 1024),
@@ -97,8 +99,11 @@ def test_features_embeddings_and_logits_of_every_family_and_size(spec: str, chan
         ("shufflenet_v2_x1_0", 224, 1000, 2_278_604),
         ("efficientnet_b0", 224, 1000, 5_288_548),
         ("densenet121", 224, 1000, 7_978_856),
+        # IDC's for ImageNet-10
+        ("resnet10-ap", 224, 10, 4_910_922),
         # the field's for CIFAR-10
         ("convnet-bn", 32, 10, 320_010),
+        ("resnet10-bn-w32", 32, 10, 1_228_970),
         ("resnet18-bn", 32, 10, 11_173_962),
         ("resnet50-bn", 32, 10, 23_520_842),
         ("vgg11-bn", 32, 10, 9_231_114),
@@ -201,7 +206,15 @@ def test_small_images_are_enlarged_to_32_px_inside_the_network(spec: str) -> Non
 
 @pytest.mark.parametrize(
     "spec",
-    ["resnet18-w4", "resnet50-w4-bn", "mobilenet_v2", "shufflenet_v2_x0_5", "efficientnet_b0", "densenet121"],
+    [
+        "resnet10-w4-ap",
+        "resnet18-w4",
+        "resnet50-w4-bn",
+        "mobilenet_v2",
+        "shufflenet_v2_x0_5",
+        "efficientnet_b0",
+        "densenet121",
+    ],
 )
 def test_from_128_px_on_the_stem_is_the_one_for_imagenet(spec: str) -> None:
     sides = []

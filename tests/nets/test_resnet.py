@@ -59,3 +59,47 @@ def test_gradient_reaches_the_pixels_and_every_parameter() -> None:
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().sum()) > 0.0, name
+
+
+def test_resnet_ap_has_average_pooling_in_place_of_strides_as_idc_writes_it() -> None:
+    net = build("resnet10-w4-ap", 3, 128)
+    assert {c.stride for c in net.modules() if isinstance(c, torch.nn.Conv2d)} == {(1, 1)}
+    x = torch.randn(2, 3, 128, 128, generator=generator(4, "x"))
+    state = {name: value.double() for name, value in net.state_dict().items()}
+
+    def convolved(x: torch.Tensor, name: str) -> torch.Tensor:
+        weight = state[f"{name}.weight"]
+        return F.conv2d(x, weight, padding=weight.shape[2] // 2)
+
+    def normed(x: torch.Tensor, name: str) -> torch.Tensor:
+        mean, variance = x.mean(dim=(2, 3), keepdim=True), x.var(dim=(2, 3), keepdim=True, correction=0)
+        weight, bias = state[f"{name}.weight"].view(1, -1, 1, 1), state[f"{name}.bias"].view(1, -1, 1, 1)
+        return (x - mean) / (variance + 1e-5).sqrt() * weight + bias
+
+    def pooled(x: torch.Tensor, side: int) -> torch.Tensor:
+        n, c, h, w = x.shape
+        return x.view(n, c, h // side, side, w // side, side).mean(dim=(3, 5))
+
+    out = pooled(normed(convolved(x.double(), "stem"), "norm").relu(), 4)
+    for stage in range(4):
+        name = f"stages.{stage}"
+        inside = normed(convolved(out, f"{name}.conv1"), f"{name}.norm1").relu()
+        shortcut = out
+        if stage:
+            shortcut = normed(pooled(convolved(out, f"{name}.shortcut.0"), 2), f"{name}.shortcut.2")
+            inside = pooled(inside, 2)
+        out = (normed(convolved(inside, f"{name}.conv2"), f"{name}.norm2") + shortcut).relu()
+    expected = out.mean(dim=(2, 3)) @ state["classifier.weight"].mT + state["classifier.bias"]
+    with torch.no_grad():
+        torch.testing.assert_close(net(x).double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_of_resnet_ap_start_normal_by_fan_out() -> None:
+    net = build("resnet10-ap", 3, 32)
+    for name, module in net.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            expected = (2.0 / (module.out_channels * module.kernel_size[0] ** 2)) ** 0.5
+            assert float(module.weight.detach().std()) == pytest.approx(expected, rel=0.05), name
+            assert float(module.weight.detach().abs().max()) > 2.0 * expected, name  # no uniform has that
+    bound = 512**-0.5
+    assert 0.95 * bound < float(net.classifier.weight.detach().abs().max()) <= bound

@@ -23,7 +23,7 @@ def test_every_number_says_where_it_stands_and_how_sure_it_is():
         assert number.network
         assert 0.0 < number.mean < 1.0
         assert number.spread is None or 0.0 < number.spread < 0.01
-        assert number.dataset in {*published.TITLES, "imagenet10", "imagenet100"}
+        assert number.dataset in published.TITLES
         assert (number.source.startswith("not looked up again")) == (number.confidence == "from memory")
 
 

@@ -15,6 +15,8 @@ from raydd.errors import ArtifactError
 from raydd.formation import cells_spec, check_decode
 from raydd.registry import Context
 from search_spaces import cells, dm, dwa, idc, idm, iid, sre2l, udd
+from trainables.idc import IDC, IDCHyperparameters
+from trainables.idm import IDM
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -95,7 +97,10 @@ def test_what_is_fixed_or_without_effect_is_not_suggested(fixed: dict, searched:
 @pytest.mark.parametrize("ipc", [1, 10, 50, 100])
 @pytest.mark.parametrize(
     "dataset",
-    ["cifar10", "cifar100", "svhn", "mnist", "fashionmnist", "digits", "tinyimagenet", "imagenet"],
+    [
+        *("cifar10", "cifar100", "svhn", "mnist", "fashionmnist", "digits"),
+        *("tinyimagenet", "imagenet10", "imagenet100", "imagenet"),
+    ],
 )
 def test_published_points_replay_through_the_space_unchanged(method: Any, dataset: str, ipc: int) -> None:
     where = context(dataset, ipc)
@@ -345,6 +350,51 @@ def test_idm_on_tiny_imagenet_is_its_authors_with_three_blocks() -> None:
         "model_train_steps": 50,
     }
     assert idm.published_for(context("tinyimagenet", 1))[0]["ce_weight"] == 0.5
+
+
+def test_idm_and_idc_on_imagenet_are_their_authors() -> None:
+    large = {"size": 224, "classes": 100}
+    for ipc in (1, 10):
+        assert idm.published_for(context("imagenet100", ipc, **large)) == (
+            {
+                "lr_img": 0.2,
+                "ce_weight": 3.0,
+                "factor": 2,
+                "net": "convnet-d6",
+                "batch_real": 128,
+                "batch_train": 128,
+                "net_generate_interval": 50,
+                "net_num": 50,
+            },
+            "published setting",
+        )
+    shared = {
+        "metric": "l1",
+        "factor": 3,
+        "decode": "single",
+        "n_data": 500,
+        "net": "resnet10-ap",
+        "cutmix": 1.0,
+    }
+    values, name = idc.published_for(context("imagenet10", 10, size=224))
+    assert (values, name) == ({**shared, "lr_img": 3e-3, "early": 10}, "published setting")
+    values, _ = idc.published_for(context("imagenet100", 10, **large))
+    own = {"batch_real": 128, "batch_train": 128, "lr_net": 0.1, "weight_decay_net": 1e-4}
+    assert values == {**shared, "lr_img": 1e-3, "early": 5, **own}
+    name = idc.published_for(context("imagenet10", 20, size=224))[1]
+    assert name == "ImageNet-10's published setting, carried over"  # the authors bound the views from 20 on
+
+
+@pytest.mark.parametrize(
+    ("method", "dataset"), [(IDM, "imagenet100"), (IDC, "imagenet10"), (IDC, "imagenet100")]
+)
+def test_the_settings_for_imagenet_are_hyperparameters_that_fit_its_images(method: Any, dataset: str) -> None:
+    where = context(dataset, 10, size=224, classes=10)
+    chosen = method.defaults(where)
+    method.check(where, chosen.model_dump())
+    assert method.gigaflops(where, chosen.model_dump()) > 0.0
+    if isinstance(chosen, IDCHyperparameters):  # the base of lr_img's scaling is 224 px there
+        assert chosen.step_size(where) == pytest.approx(chosen.lr_img)
 
 
 def test_at_another_ipc_iid_on_dm_takes_the_step_size_that_dm_has_there() -> None:
