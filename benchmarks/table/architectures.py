@@ -95,7 +95,7 @@ def command(
 
 
 def run(path: Path, bench: Any, rows: Sequence[Any], asked: Sequence[str], minutes: float | None) -> None:
-    """Measure what is missing: all rows with an architecture, and then the next one."""
+    """Measure what is missing: a row with all architectures, and then the next one."""
     import time
     from dataclasses import asdict
 
