@@ -23,6 +23,11 @@ from raydd.nets.resnet import BasicBlock, Bottleneck, ResNet
 from raydd.nets.vgg import VGG, VGG11, VGG16
 from raydd.nets.vit import ViT
 
+_FLAGS = {
+    "bn": ("batch_norm", "batch norm"),
+    "ap": ("average_pooling", "average pooling instead of strides"),
+}
+
 
 @dataclass(frozen=True)
 class _Family:
@@ -36,10 +41,7 @@ class _Family:
 
     def flags(self) -> dict[str, tuple[str, str]]:
         """Options without a number that it takes: the argument they set, and what that is."""
-        flags = {"bn": ("batch_norm", "batch norm")} if self.batch_norm else {}
-        return flags | (
-            {"ap": ("average_pooling", "average pooling instead of strides")} if self.average_pooling else {}
-        )
+        return {flag: about for flag, about in _FLAGS.items() if getattr(self, about[0])}
 
     def described(self) -> str:
         """The options in words."""
